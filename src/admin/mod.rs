@@ -1,0 +1,1 @@
+//! The admin API: how things stand, and the verbs, over HTTP.

@@ -1,0 +1,177 @@
+//! What a config means: checked, defaulted, immutable.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::rollout::Plan;
+use crate::domain::routing::{Policy, RouteMatch};
+use crate::domain::{ServiceName, VersionName, Weight};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Worker threads; `None`: one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// How long requests in flight may take to end after SIGTERM. Default 8 s.
+    pub drain: Duration,
+    /// Whether requests are logged to standard output. Default: yes.
+    pub access_log: AccessLog,
+    /// Where the admin API listens.
+    pub admin: Admin,
+    /// Where decisions are kept. Default `./.adit`.
+    pub state_dir: PathBuf,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The services by name.
+    pub services: BTreeMap<ServiceName, Arc<ServiceSpec>>,
+}
+
+/// What becomes of a request's log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// A JSON line on standard output.
+    #[default]
+    Stdout,
+    /// Nothing.
+    Off,
+}
+
+/// The admin API's address and protection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens. Default `127.0.0.1:9900`.
+    pub address: AdminAddress,
+    /// A file with the bearer token; required when the address is not loopback.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Where the admin API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A TCP address. Port 0: any free port.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// An address that clients connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Port 0: any free port.
+    pub address: SocketAddr,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub name: ServiceName,
+    /// What leads to it; at least one.
+    pub routes: Vec<RouteMatch>,
+    /// Its versions by name; at least one.
+    pub versions: BTreeMap<VersionName, VersionSpec>,
+    /// Which version users get.
+    pub traffic: Traffic,
+    /// Active health checks.
+    pub health: HealthSpec,
+    /// Passive ejection.
+    pub eject: EjectSpec,
+    /// What the data plane needs to know.
+    pub policy: Policy,
+    /// How a new version is released.
+    pub rollout: Plan,
+}
+
+/// Which version users get.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Traffic {
+    /// This one; when it changes, a rollout starts.
+    Release(VersionName),
+    /// A fixed division without a rollout. The weights add up to 100 %.
+    Weights(Vec<(VersionName, Weight)>),
+}
+
+/// A version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionSpec {
+    /// Its endpoints; at least one, each named once.
+    pub endpoints: Vec<EndpointAddress>,
+    /// The image, as it was written.
+    pub image: Option<String>,
+}
+
+/// Where an endpoint is: `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointAddress {
+    /// A fixed address.
+    Ip(SocketAddr),
+    /// A name to look up; each of its addresses is an endpoint.
+    Dns {
+        /// The name, lower case.
+        name: String,
+        /// The port at each address.
+        port: u16,
+    },
+}
+
+/// Active health checks of a service's endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthSpec {
+    /// GET this and expect 200 to 299; `None`: a TCP connection is enough.
+    pub path: Option<String>,
+    /// Between two checks. Default 2 s, ±10 % jitter.
+    pub interval: Duration,
+    /// For one check. Default 1 s.
+    pub timeout: Duration,
+    /// Successes in a row until a failed endpoint is ready again. Default 2. (A new one needs one.)
+    pub rise: u32,
+    /// Failures in a row until a ready endpoint is out. Default 3.
+    pub fall: u32,
+}
+
+/// Passive ejection of a service's endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EjectSpec {
+    /// Failures in a row until an endpoint is ejected. Default 5.
+    pub consecutive_failures: u32,
+    /// The first ejection; the n-th in a row lasts n times as long. Default 10 s.
+    pub base: Duration,
+    /// The longest ejection. Default 5 min.
+    pub max: Duration,
+    /// At most this share of a version's endpoints is out, computed after ejecting. Default 50 %.
+    pub max_percent: Weight,
+}
+
+impl Default for HealthSpec {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            rise: 2,
+            fall: 3,
+        }
+    }
+}
+
+impl std::fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Dns { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

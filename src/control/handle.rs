@@ -1,0 +1,139 @@
+//! How others speak to control: a bounded inbox, each question with its answer.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::report::{ServiceStatus, Status};
+use crate::config::spec::Spec;
+use crate::domain::{ServiceName, VersionName, Weight};
+
+/// Messages that control has not looked at yet; senders wait beyond that.
+const INBOX: usize = 1024;
+
+/// What control is told or asked.
+#[derive(Debug)]
+pub enum Message {
+    /// What is wanted now, already checked. `Err`: someone wanted something that can't be read; shown in status.
+    Desired(Result<Box<Spec>, String>, oneshot::Sender<Result<Reloaded, ReloadError>>),
+    /// An operator's command.
+    Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
+    /// How things stand.
+    Status(oneshot::Sender<Status>),
+    /// Read the config again (`adit reload`, SIGHUP); answered once it is applied or refused.
+    Reload(oneshot::Sender<Result<Reloaded, ReloadError>>),
+}
+
+/// An operator's command, as it goes into the audit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Which service.
+    pub service: ServiceName,
+    /// What to do.
+    pub verb: Verb,
+    /// Who says so.
+    pub who: String,
+    /// Why, if said.
+    pub why: Option<String>,
+}
+
+/// What an operator can tell a rollout to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verb {
+    /// Leave the current step now, unjudged.
+    Promote,
+    /// Leave all steps now: the canary becomes stable.
+    PromoteFull,
+    /// Weight 0 now; the rollout ends.
+    Abort,
+    /// Stop advancing.
+    Pause,
+    /// Go on.
+    Resume,
+    /// This share for the canary; the rollout pauses there.
+    SetWeight(Weight),
+    /// Try the aborted version again; `None`: the one that `release` names.
+    Retry(Option<VersionName>),
+}
+
+/// A reload that took effect.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reloaded {
+    /// The snapshot that has it.
+    pub generation: u64,
+}
+
+/// A reload that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadError {
+    /// The config is not valid; the text shows all that is wrong.
+    Invalid(String),
+    /// The config is valid but asks for what a reload can't do; the text says what and what to do.
+    Refused(String),
+    /// Control has stopped.
+    Stopped,
+}
+
+/// A command that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// No such service. Known ones follow.
+    UnknownService(String),
+    /// The state does not allow it: what, and what to do instead.
+    Conflict(String),
+    /// It was done, but could not be saved (or was not done because it could not be).
+    NotSaved(String),
+    /// Control has stopped.
+    Stopped,
+}
+
+/// The sending side of control's inbox. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+}
+
+/// The receiving side, for control itself.
+pub type Inbox = mpsc::Receiver<Message>;
+
+impl Handle {
+    /// Both ends of a new inbox.
+    pub fn new() -> (Self, Inbox) {
+        let (inbox, receiver) = mpsc::channel(INBOX);
+        (Self { inbox }, receiver)
+    }
+
+    /// How things stand; `None` when control has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        self.ask(Message::Status).await
+    }
+
+    /// Gives a command and waits until it took effect.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn command(&self, command: Command) -> Result<ServiceStatus, CommandError> {
+        self.ask(|reply| Message::Command(command, reply)).await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Says what is wanted and waits until it is applied.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn desire(&self, spec: Result<Spec, String>) -> Result<Reloaded, ReloadError> {
+        let spec = spec.map(Box::new);
+        self.ask(|reply| Message::Desired(spec, reply)).await.unwrap_or(Err(ReloadError::Stopped))
+    }
+
+    /// Has the config read again and waits until it is applied.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.ask(Message::Reload).await.unwrap_or(Err(ReloadError::Stopped))
+    }
+
+    async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Message) -> Option<A> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(question(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}

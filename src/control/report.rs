@@ -1,0 +1,121 @@
+//! How things stand, as the admin API says it in JSON. These are contracts: add, never rename.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::rollout::Verdict;
+use crate::domain::{ServiceName, Timestamp, VersionName, Weight};
+
+/// The whole program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub adit: String,
+    /// When it started (RFC 3339).
+    pub started: String,
+    /// The snapshot that serves.
+    pub generation: u64,
+    /// Whether every service has a ready endpoint for its users.
+    pub ready: bool,
+    /// What is not as it should be, in words: a refused config, a store that can't be written.
+    pub problems: Vec<String>,
+    /// All services by name.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: ServiceName,
+    /// The version users have; `None` with fixed weights.
+    pub stable: Option<VersionName>,
+    /// The version being released; `None` when no rollout is under way.
+    pub canary: Option<VersionName>,
+    /// `idle` | `waiting` | `stepping` | `paused` | `baking`; the last rollout's end is in `rollout.outcome`.
+    pub phase: String,
+    /// The rollout under way, else the last one.
+    pub rollout: Option<RolloutStatus>,
+    /// All versions by name.
+    pub versions: Vec<VersionStatus>,
+}
+
+/// One rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutStatus {
+    /// Counts up per service from 1.
+    pub number: u64,
+    /// From.
+    pub stable: VersionName,
+    /// To.
+    pub canary: VersionName,
+    /// `None` while under way; `promoted` | `aborted` | `superseded`.
+    pub outcome: Option<String>,
+    /// Why it is in its phase: the reason of the last change.
+    pub reason: String,
+    /// The current step from 1; 0 before the first.
+    pub step: usize,
+    /// How many steps the plan has.
+    pub steps: usize,
+    /// The canary's share as decided, in percent.
+    pub weight: Weight,
+    /// The canary's share as counted in this step, in percent; `None` before the first request.
+    pub observed: Option<f64>,
+    /// The verdict so far.
+    pub verdict: Option<Verdict>,
+    /// When it began (RFC 3339).
+    pub started: String,
+    /// When it ended (RFC 3339).
+    pub ended: Option<String>,
+}
+
+/// One version of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionStatus {
+    /// Its name.
+    pub name: VersionName,
+    /// `stable` | `canary` | `weighted` | `standby`.
+    pub role: String,
+    /// Its image as configured.
+    pub image: Option<String>,
+    /// Its share as decided, in percent.
+    pub weight: Weight,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those that its endpoints failed.
+    pub failures: u64,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// As configured.
+    pub endpoint: String,
+    /// Where it is; `None` while its name has no address.
+    pub address: Option<String>,
+    /// `new` | `ready` | `down` | `ejected` | `probation` | `unresolved`.
+    pub state: String,
+    /// Why: the last check or ejection, in words.
+    pub reason: String,
+    /// The last check's result: `200 in 1.2 ms`, or its error.
+    pub last_check: Option<String>,
+    /// When (RFC 3339).
+    pub last_check_at: Option<String>,
+    /// Equal results in a row; negative: failures.
+    pub streak: i64,
+    /// Requests under way.
+    pub in_flight: i64,
+}
+
+impl Status {
+    /// The service with this name.
+    pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
+        self.services.iter().find(|service| service.name.as_str() == name)
+    }
+}
+
+/// A moment as the API writes it.
+pub fn rfc3339(at: Timestamp) -> String {
+    at.to_string()
+}

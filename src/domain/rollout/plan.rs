@@ -1,0 +1,138 @@
+//! How a service wants its new versions released.
+
+use std::time::Duration;
+
+use crate::domain::Weight;
+
+/// The plan of a rollout. Has at least one step; weights rise from step to step and the last is 100 %
+/// (the config sees to it).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The steps. Default 1, 5, 25, 50, 100 %.
+    pub steps: Vec<Step>,
+    /// When a step is left.
+    pub advance: Advance,
+    /// How long to wait for the canary's endpoints to be ready before giving up. Default 10 min.
+    pub ready_timeout: Duration,
+    /// What a failed verdict does.
+    pub on_failure: OnFailure,
+    /// How long the old version is kept warm after 100 %. Default 0: promoted at once.
+    pub bake: Duration,
+    /// The statistics' settings.
+    pub analysis: Analysis,
+}
+
+/// One step of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The canary's share.
+    pub weight: Weight,
+    /// How long to stay at the least; zero by default.
+    pub pause: Duration,
+}
+
+/// When a step is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Not before so many canary requests ended in this step. Default 50.
+    pub min_requests: u64,
+    /// Not before so long. Default 30 s.
+    pub min_time: Duration,
+    /// Undecided for so long: see `on_max_time`. Default 1 h.
+    pub max_time: Duration,
+    /// What then happens.
+    pub on_max_time: OnMaxTime,
+}
+
+/// What happens when the evidence of a step stays undecided until `max_time`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMaxTime {
+    /// The rollout pauses at its weight.
+    #[default]
+    Pause,
+    /// The rollout is aborted.
+    Abort,
+    /// It goes on if nothing speaks against it: total evidence below 1 : 1, at least 50 canary requests, and proven not
+    /// worse by five points. Else it pauses.
+    AdvanceIfNoHarm,
+}
+
+/// What a failed verdict does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Weight 0, the rollout ends.
+    #[default]
+    Abort,
+}
+
+/// Settings of the statistics. ANALYSIS sections 2, 3, 5, 6.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// Chance to abort a healthy canary, over the whole rollout. Between 0 and 0.5. Default 0.01.
+    pub alpha: f64,
+    /// Aborted beyond this.
+    pub tolerated_rise: ToleratedRise,
+    /// Advanced once proven within this.
+    pub promote_margin: PromoteMargin,
+    /// Absolute guard at every weight; `None`: 5 %, and only while no stable runs beside. Between 0 and 1.
+    pub max_error_rate: Option<f64>,
+}
+
+/// A canary's error rate is tolerated up to `relative × stable's + absolute`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToleratedRise {
+    /// At least 1. Default 1.10.
+    pub relative: f64,
+    /// 0 to 1. Default 0.0002.
+    pub absolute: f64,
+}
+
+/// A step is left once the error rate is proven below `relative × stable's + absolute`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PromoteMargin {
+    /// At least 1. Default 1.25.
+    pub relative: f64,
+    /// Above 0, up to 1. Default 0.005.
+    pub absolute: f64,
+    /// Chance to advance a canary that is worse than the margin, per step. Default 0.05.
+    pub alpha: f64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let step = |percent: f64| Step {
+            weight: Weight::from_percent(percent).unwrap_or(Weight::FULL),
+            pause: Duration::ZERO,
+        };
+        Self {
+            steps: [1.0, 5.0, 25.0, 50.0, 100.0].map(step).to_vec(),
+            advance: Advance::default(),
+            ready_timeout: Duration::from_secs(600),
+            on_failure: OnFailure::default(),
+            bake: Duration::ZERO,
+            analysis: Analysis::default(),
+        }
+    }
+}
+
+impl Default for Advance {
+    fn default() -> Self {
+        Self {
+            min_requests: 50,
+            min_time: Duration::from_secs(30),
+            max_time: Duration::from_secs(3600),
+            on_max_time: OnMaxTime::default(),
+        }
+    }
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            alpha: 0.01,
+            tolerated_rise: ToleratedRise { relative: 1.10, absolute: 0.0002 },
+            promote_margin: PromoteMargin { relative: 1.25, absolute: 0.005, alpha: 0.05 },
+            max_error_rate: None,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! From a request to an endpoint: route, version, endpoint. All of it on one immutable snapshot.
+
+mod balance;
+mod matcher;
+mod policy;
+mod snapshot;
+mod split;
+
+pub use balance::pick;
+pub use matcher::{HostPattern, Matched, Matcher, PathPrefix, RequestParts, RouteMatch};
+pub use policy::{Affinity, Override, Policy, Timeouts};
+pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
+pub use split::{Arm, Point, Role, Salt, Split};

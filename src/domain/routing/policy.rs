@@ -1,0 +1,66 @@
+//! How a service wants its requests treated.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+/// All of a service's policies that the data plane needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// Whether a client stays with one version.
+    pub affinity: Affinity,
+    /// Who may choose a version by hand; `None`: nobody.
+    pub version_override: Option<Override>,
+    /// Failures in a row after which control looks whether to eject the endpoint.
+    pub eject_after: u32,
+}
+
+/// Time limits of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to an endpoint. Default 1 s.
+    pub connect: Duration,
+    /// From the request's end to the response headers. Default 30 s.
+    pub response: Duration,
+    /// Between two pieces of a body, either way. Default 60 s.
+    pub idle: Duration,
+    /// For the whole exchange; `None` (default): no limit.
+    pub request: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            request: None,
+        }
+    }
+}
+
+/// What keeps a client with one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Nothing: every request is drawn independently.
+    #[default]
+    None,
+    /// A cookie of ours that carries a random id.
+    Cookie,
+    /// The value of a header that clients send.
+    Header(HeaderName),
+    /// The client's address.
+    Ip,
+}
+
+/// A header by which chosen clients pick a version by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The header; its value is the version's name.
+    pub header: HeaderName,
+    /// From which addresses it is obeyed. Empty: from nowhere.
+    pub from: Vec<IpNet>,
+}

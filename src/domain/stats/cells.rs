@@ -1,0 +1,208 @@
+//! Counters that only one worker writes and control sums: no lock, no shared cache line, no atomic
+//! read-modify-write on the request path.
+
+use std::ops::Index;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use super::{CodeClass, ErrorReason, Histogram, MethodLabel};
+
+/// A monotone counter with exactly one writing thread.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Zero.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds `n`. Must be called from the one thread that owns this counter: it loads and stores.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        // Release: who reads this count also sees the counts that were written before it.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Release);
+    }
+
+    /// The count so far, from any thread.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A value that goes up and down, with exactly one writing thread.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds `n`, which may be negative. Must be called from the one thread that owns this gauge.
+    #[inline]
+    pub fn add(&self, n: i64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// The value now, from any thread.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One `T` per worker, each on cache lines of its own.
+#[derive(Debug)]
+pub struct PerWorker<T>(Box<[Padded<T>]>);
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded<T>(T);
+
+impl<T: Default> PerWorker<T> {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Padded::default()).collect())
+    }
+}
+
+impl<T> PerWorker<T> {
+    /// All workers' cells, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|padded| &padded.0)
+    }
+
+    /// The sum over all workers of what `read` takes from each.
+    pub fn sum(&self, read: impl Fn(&T) -> u64) -> u64 {
+        self.iter().map(read).sum()
+    }
+}
+
+impl<T> Index<usize> for PerWorker<T> {
+    type Output = T;
+
+    /// The cells of worker `index`, counted from 0.
+    fn index(&self, index: usize) -> &T {
+        &self.0[index].0
+    }
+}
+
+/// One worker's counters of one version of a service (or of the requests that no version got).
+#[derive(Debug)]
+pub struct VersionCells {
+    codes: Box<[OnceLock<Box<[Count; MethodLabel::ALL.len()]>>; CODES]>,
+    durations: [OnceLock<Box<Histogram>>; CodeClass::ALL.len()],
+    errors: [Count; ErrorReason::ALL.len()],
+    /// Requests being answered now.
+    pub in_flight: Gauge,
+    /// Body bytes received from clients.
+    pub request_bytes: Count,
+    /// Body bytes sent to clients.
+    pub response_bytes: Count,
+    /// Attempts after the first.
+    pub retries: Count,
+}
+
+/// Status codes 100 to 599.
+const CODES: usize = 500;
+
+impl Default for VersionCells {
+    fn default() -> Self {
+        Self {
+            codes: Box::new([const { OnceLock::new() }; CODES]),
+            durations: Default::default(),
+            errors: Default::default(),
+            in_flight: Gauge::default(),
+            request_bytes: Count::default(),
+            response_bytes: Count::default(),
+            retries: Count::default(),
+        }
+    }
+}
+
+impl VersionCells {
+    /// Counts a request that ended: `code` is the status the client saw (or 499 when it went away first).
+    #[inline]
+    pub fn ended(&self, method: MethodLabel, code: u16, micros: u64) {
+        let code = code.clamp(100, 599);
+        let methods = self.codes[usize::from(code - 100)].get_or_init(Box::default);
+        methods[method as usize].add(1);
+        self.durations[CodeClass::of(code) as usize].get_or_init(Box::default).record(micros);
+    }
+
+    /// Counts an attempt on an endpoint that failed.
+    #[inline]
+    pub fn error(&self, reason: ErrorReason) {
+        self.errors[reason as usize].add(1);
+    }
+
+    /// Failed attempts by reason.
+    pub fn errors(&self, reason: ErrorReason) -> u64 {
+        self.errors[reason as usize].get()
+    }
+
+    /// Requests that ended with this status and method.
+    pub fn requests(&self, code: u16, method: MethodLabel) -> u64 {
+        let index = usize::from(code.clamp(100, 599) - 100);
+        self.codes[index].get().map_or(0, |methods| methods[method as usize].get())
+    }
+
+    /// The status codes seen so far.
+    pub fn codes(&self) -> impl Iterator<Item = u16> {
+        (100u16..).zip(self.codes.iter()).filter(|(_, seen)| seen.get().is_some()).map(|(code, _)| code)
+    }
+
+    /// Durations of the requests that ended with a status of this class; `None` before the first.
+    pub fn durations(&self, class: CodeClass) -> Option<&Histogram> {
+        self.durations[class as usize].get().map(AsRef::as_ref)
+    }
+}
+
+/// The counters of one endpoint.
+#[derive(Debug)]
+pub struct EndpointCells {
+    /// What each worker counted.
+    pub workers: PerWorker<EndpointCounts>,
+    streak: AtomicU32,
+}
+
+/// One worker's counters of one endpoint.
+#[derive(Debug, Default)]
+pub struct EndpointCounts {
+    /// Attempts that ended, well or badly. Client faults are left out.
+    pub attempts: Count,
+    /// Attempts that the endpoint failed: no connection, no answer, a broken answer, 502, 503 or 504.
+    pub failures: Count,
+    /// Attempts under way now.
+    pub in_flight: Gauge,
+}
+
+impl EndpointCells {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: PerWorker::new(workers), streak: AtomicU32::new(0) }
+    }
+
+    /// Notes a good answer: the streak of failures is over.
+    #[inline]
+    pub fn succeeded(&self) {
+        // Read first: while all is well this line of memory stays shared between the workers.
+        if self.streak.load(Ordering::Relaxed) != 0 {
+            self.streak.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes a failure and returns how many have come in a row over all workers.
+    #[inline]
+    pub fn failed(&self) -> u32 {
+        self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Failures in a row so far.
+    pub fn streak(&self) -> u32 {
+        self.streak.load(Ordering::Relaxed)
+    }
+
+    /// Starts a new streak: after an ejection the endpoint begins anew.
+    pub fn forgive(&self) {
+        self.streak.store(0, Ordering::Relaxed);
+    }
+}

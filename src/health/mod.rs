@@ -1,0 +1,1 @@
+//! Whether an endpoint is fit for requests: active probes and outlier detection.

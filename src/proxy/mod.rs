@@ -1,0 +1,1 @@
+//! THE DATA PLANE: carries requests on worker threads of its own. Never imports control, config, rollout or provider.
