@@ -18,8 +18,6 @@ pub enum Message {
     Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
     /// How things stand.
     Status(oneshot::Sender<Status>),
-    /// Read the config again (`adit reload`, SIGHUP); answered once it is applied or refused.
-    Reload(oneshot::Sender<Result<Reloaded, ReloadError>>),
 }
 
 /// An operator's command, as it goes into the audit.
@@ -89,16 +87,21 @@ pub enum CommandError {
 #[derive(Clone, Debug)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    reloads: mpsc::Sender<ReloadRequest>,
 }
+
+/// Someone wants the config read again, and waits for the answer.
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// The receiving side, for control itself.
 pub type Inbox = mpsc::Receiver<Message>;
 
 impl Handle {
-    /// Both ends of a new inbox.
-    pub fn new() -> (Self, Inbox) {
+    /// A new inbox: the sending side, control's side, and the side of whoever reads the config.
+    pub fn new() -> (Self, Inbox, mpsc::Receiver<ReloadRequest>) {
         let (inbox, receiver) = mpsc::channel(INBOX);
-        (Self { inbox }, receiver)
+        let (reloads, requests) = mpsc::channel(INBOX);
+        (Self { inbox, reloads }, receiver, requests)
     }
 
     /// How things stand; `None` when control has stopped.
@@ -128,7 +131,9 @@ impl Handle {
     /// # Errors
     /// When it changed nothing, with the reason.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        self.ask(Message::Reload).await.unwrap_or(Err(ReloadError::Stopped))
+        let (reply, answer) = oneshot::channel();
+        self.reloads.send(reply).await.map_err(|_| ReloadError::Stopped)?;
+        answer.await.unwrap_or(Err(ReloadError::Stopped))
     }
 
     async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Message) -> Option<A> {

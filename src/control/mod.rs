@@ -4,4 +4,4 @@
 mod handle;
 pub mod report;
 
-pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, Reloaded, Verb};
+pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};

@@ -14,6 +14,8 @@ pub struct Status {
     pub started: String,
     /// The snapshot that serves.
     pub generation: u64,
+    /// Where clients connect, as really bound.
+    pub listeners: Vec<String>,
     /// Whether every service has a ready endpoint for its users.
     pub ready: bool,
     /// What is not as it should be, in words: a refused config, a store that can't be written.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::Weight;
 
 /// The plan of a rollout. Has at least one step; weights rise from step to step and the last is 100 %
 /// (the config sees to it).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The steps. Default 1, 5, 25, 50, 100 %.
     pub steps: Vec<Step>,
@@ -23,7 +25,7 @@ pub struct Plan {
 }
 
 /// One step of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The canary's share.
     pub weight: Weight,
@@ -32,7 +34,7 @@ pub struct Step {
 }
 
 /// When a step is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advance {
     /// Not before so many canary requests ended in this step. Default 50.
     pub min_requests: u64,
@@ -45,7 +47,7 @@ pub struct Advance {
 }
 
 /// What happens when the evidence of a step stays undecided until `max_time`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnMaxTime {
     /// The rollout pauses at its weight.
     #[default]
@@ -58,7 +60,7 @@ pub enum OnMaxTime {
 }
 
 /// What a failed verdict does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
     /// Weight 0, the rollout ends.
     #[default]
@@ -66,7 +68,7 @@ pub enum OnFailure {
 }
 
 /// Settings of the statistics. ANALYSIS sections 2, 3, 5, 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// Chance to abort a healthy canary, over the whole rollout. Between 0 and 0.5. Default 0.01.
     pub alpha: f64,
@@ -79,7 +81,7 @@ pub struct Analysis {
 }
 
 /// A canary's error rate is tolerated up to `relative × stable's + absolute`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToleratedRise {
     /// At least 1. Default 1.10.
     pub relative: f64,
@@ -88,7 +90,7 @@ pub struct ToleratedRise {
 }
 
 /// A step is left once the error rate is proven below `relative × stable's + absolute`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PromoteMargin {
     /// At least 1. Default 1.25.
     pub relative: f64,
