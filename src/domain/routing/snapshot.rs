@@ -80,6 +80,18 @@ pub enum Standing {
     Probation,
 }
 
+impl Snapshot {
+    /// Nothing to serve yet.
+    pub fn empty(workers: usize) -> Self {
+        Self {
+            generation: 0,
+            matcher: Arc::default(),
+            services: Vec::new(),
+            unrouted: Arc::new(PerWorker::new(workers)),
+        }
+    }
+}
+
 impl Service {
     /// The index of the version with this name.
     pub fn version_named(&self, name: &str) -> Option<usize> {
