@@ -3,5 +3,6 @@
 
 mod handle;
 pub mod report;
+pub mod store;
 
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};

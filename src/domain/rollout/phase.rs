@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Reason;
+use super::{End, Reason};
 use crate::domain::Timestamp;
 
 /// Where a rollout stands. Health comes on top: whatever the phase, a canary without a ready endpoint gets nothing
@@ -135,6 +135,16 @@ impl Phase {
 }
 
 impl PhaseName {
+    /// How a rollout ended that is in this phase; `None` while it is under way.
+    pub fn end(self) -> Option<End> {
+        match self {
+            Self::Idle | Self::Waiting | Self::Stepping | Self::Paused | Self::Baking => None,
+            Self::Promoted => Some(End::Promoted),
+            Self::Aborted => Some(End::Aborted),
+            Self::Superseded => Some(End::Superseded),
+        }
+    }
+
     /// As the API, the metrics and the store spell it.
     pub fn as_str(self) -> &'static str {
         match self {
