@@ -16,4 +16,4 @@ mod store;
 
 pub use control::{Control, Surroundings};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};
-pub use store::{Store, StoreError};
+pub use store::{By, Identity, RolloutRecord, Store, StoreError, TransitionRecord};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, PhaseName, Plan, Reason, Verdict};
+use super::{Decision, Outcome, PhaseName, Plan, Reason, StepChange, Verdict};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// What happened, as the machine is told.
@@ -72,19 +72,6 @@ pub struct Judgement {
     pub verdict: Verdict,
 }
 
-/// What follows from a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The canary is worse, or `max_time` is over and the plan says abort.
-    RollBack,
-    /// The step is done.
-    Advance,
-    /// Not yet.
-    Hold,
-    /// `max_time` is over: an operator has to look.
-    Pause,
-}
-
 /// What to do now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -101,15 +88,6 @@ pub enum Action {
     },
     /// The rollout is over: route everything to stable (the new one, if promoted), count no more evidence.
     CloseEpoch,
-}
-
-/// What a new epoch means for the evidence that lets a step be left. (The evidence of harm is carried over in any case.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepChange {
-    /// Starts from nothing.
-    New,
-    /// Is kept.
-    Same,
 }
 
 /// One change of a rollout, as it is recorded.

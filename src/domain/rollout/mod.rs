@@ -2,16 +2,22 @@
 
 mod attempt;
 mod commands;
+mod decision;
 mod events;
+mod judge;
 mod machine;
 mod phase;
 mod plan;
 mod reason;
+#[cfg(test)]
+mod simulation;
 mod verdict;
 
 use attempt::Cause;
 pub use attempt::{End, Ended, Rollout};
-pub use events::{Action, Decision, Event, Judgement, Operator, StepChange, Transition, Wanted};
+pub use decision::{Decision, StepProgress, decide};
+pub use events::{Action, Event, Judgement, Operator, Transition, Wanted};
+pub use judge::{Judge, SplitMode, StepChange};
 pub use machine::Machine;
 pub use phase::{Phase, PhaseName, Place, Presence};
 pub use plan::{Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, ToleratedRise};
