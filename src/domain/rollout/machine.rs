@@ -317,3 +317,10 @@ fn may_advance(rollout: &Rollout, outcome: Outcome, age: Duration) -> Option<Rea
 fn cause(reason: Reason, judgement: Judgement) -> Cause {
     Cause { reason, verdict: Some(judgement.verdict) }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod table;
