@@ -1,0 +1,1 @@
+//! The tasks that check all endpoints, each at its own pace.
