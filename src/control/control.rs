@@ -20,8 +20,7 @@ use crate::domain::rollout::{Event, Machine};
 use crate::domain::routing::{Matcher, Snapshot};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, Timestamp};
-use crate::health::outlier::Change;
-use crate::health::{Probes, Report};
+use crate::health::{Change, Probes, Report};
 use crate::provider::dns::{self, Found};
 use crate::telemetry::Metrics;
 

@@ -9,7 +9,7 @@ use crate::config::spec::{EndpointAddress, Traffic};
 use crate::domain::rollout::{Machine, PhaseName};
 use crate::domain::stats::MethodLabel;
 use crate::domain::{ServiceName, VersionName, Weight};
-use crate::health::Condition;
+use crate::health::{Condition, Place};
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
 
 /// The whole program.
@@ -169,10 +169,10 @@ fn endpoint(state: &EndpointState) -> EndpointStatus {
     let (word, reason) = match check.condition {
         Condition::New => ("new", "waits for its first passed check".to_owned()),
         Condition::Down => ("down", "fails its checks".to_owned()),
-        Condition::Up => match state.outlier.reason() {
-            Some(why) if state.outlier.is_ejected() => ("ejected", why),
-            Some(why) if state.outlier.is_on_probation() => ("probation", why),
-            Some(_) | None => ("ready", "passes its checks".to_owned()),
+        Condition::Up => match state.outlier.place() {
+            Place::Ejected { .. } => ("ejected", state.outlier.to_string()),
+            Place::Probation { .. } => ("probation", state.outlier.to_string()),
+            Place::In { .. } => ("ready", "passes its checks".to_owned()),
         },
     };
     EndpointStatus {

@@ -8,8 +8,9 @@ use crate::config::spec::{EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
-use crate::health::outlier::{self, Candidate, Change, Outlier, Sample};
-use crate::health::{CheckState, Condition, ProbePlan};
+use crate::health::{
+    self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample,
+};
 
 /// The addresses that names were last found to have.
 pub(crate) type Names = BTreeMap<String, Vec<IpAddr>>;
@@ -84,7 +85,7 @@ impl VersionState {
                     declared: declared.into(),
                     cells: Arc::new(EndpointCells::new(workers)),
                     check: CheckState::new(now),
-                    outlier: Outlier::default(),
+                    outlier: Outlier::new(now),
                 });
                 changed = true;
             }
@@ -127,7 +128,7 @@ impl VersionState {
                 record: &mut endpoint.outlier,
             })
             .collect();
-        let changes = outlier::judge(now, &mut candidates, spec, fastrand::f64);
+        let changes = health::judge(now, &mut candidates, spec, fastrand::f64);
         changes
             .into_iter()
             .map(|(index, change)| {
@@ -142,7 +143,7 @@ impl VersionState {
 
     /// The next moment at which an ejection may change.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.endpoints.iter().filter_map(|endpoint| endpoint.outlier.deadline()).min()
+        self.endpoints.iter().filter_map(|endpoint| health::deadline(&endpoint.outlier)).min()
     }
 
     /// The probes that the endpoints need.
@@ -161,7 +162,7 @@ impl VersionState {
 impl EndpointState {
     /// Passed its checks and is not ejected.
     pub(crate) fn usable(&self) -> bool {
-        self.check.condition == Condition::Up && !self.outlier.is_ejected()
+        self.check.condition == Condition::Up && !matches!(self.outlier.place(), Place::Ejected { .. })
     }
 
     fn compile(&self) -> Endpoint {
@@ -169,7 +170,10 @@ impl EndpointState {
             id: self.id,
             address: self.address,
             declared: self.declared.clone(),
-            standing: if self.outlier.is_on_probation() { Standing::Probation } else { Standing::Ready },
+            standing: match self.outlier.place() {
+                Place::Probation { .. } => Standing::Probation,
+                Place::In { .. } | Place::Ejected { .. } => Standing::Ready,
+            },
             cells: self.cells.clone(),
         }
     }
@@ -194,8 +198,8 @@ fn addresses(spec: &VersionSpec, names: &Names) -> BTreeMap<SocketAddr, String> 
 }
 
 fn sample(cells: &EndpointCells) -> Sample {
-    // Failures first: whoever reads a failure also reads its attempt.
-    let failures = cells.workers.sum(|worker| worker.failures.get());
+    // In this order: workers count a failure before its attempt, so no failure is missed.
     let attempts = cells.workers.sum(|worker| worker.attempts.get());
+    let failures = cells.workers.sum(|worker| worker.failures.get());
     Sample { attempts, failures, streak: cells.streak() }
 }

@@ -10,8 +10,7 @@ use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
 use crate::domain::routing::{EndpointId, Policy, Service};
 use crate::domain::{Timestamp, VersionName};
-use crate::health::outlier::Change;
-use crate::health::{CheckState, ProbePlan};
+use crate::health::{Change, CheckState, ProbePlan};
 
 /// A service's live state.
 pub(crate) struct ServiceState {
