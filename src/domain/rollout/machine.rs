@@ -19,7 +19,8 @@ use crate::domain::{Timestamp, VersionName, Weight};
 /// Which version of a service is stable, and the rollout under way.
 ///
 /// Whoever drives it keeps a copy, tells the machine, saves it with the recorded transitions, and only then acts; if
-/// saving fails, the copy still holds. (What lowers the canary's weight is acted on first: that is always safe.)
+/// saving fails, the copy still holds. Only a retreat ([`Machine::retreats_from`]) is acted on first, and saved then: that
+/// is always safe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     stable: VersionName,
@@ -82,6 +83,24 @@ impl Machine {
     /// What the canary gets now: 0 without a rollout, and while the canary has no ready endpoint.
     pub fn weight(&self) -> Weight {
         self.rollout.as_ref().map_or(Weight::ZERO, Rollout::weight_now)
+    }
+
+    /// What a version gets now; nothing when it is neither stable nor canary.
+    pub fn share_of(&self, version: &VersionName) -> Weight {
+        match &self.rollout {
+            Some(rollout) if rollout.canary == *version => rollout.weight_now(),
+            Some(_) | None if self.stable == *version => self.weight().rest(),
+            Some(_) | None => Weight::ZERO,
+        }
+    }
+
+    /// Whether what happened since `before` only takes from its canary, or gives it up: safe to act on before it is
+    /// saved. Not so a promotion, though [`Self::weight`] is 0 after it: the canary has everything then, as stable.
+    pub fn retreats_from(&self, before: &Self) -> bool {
+        let Some(then) = &before.rollout else { return false };
+        let given_up = self.rollout.as_ref().is_none_or(|rollout| rollout.number != then.number)
+            && self.stable != then.canary;
+        given_up || self.share_of(&then.canary) < before.share_of(&then.canary)
     }
 
     /// The version users have.

@@ -360,6 +360,54 @@ fn the_first_release_is_stable_at_once() {
 }
 
 #[test]
+fn only_what_takes_from_the_canary_is_a_retreat() {
+    let after = |change: fn(&mut Machine)| {
+        let before = at_first_step(&plan());
+        let mut after = before.clone();
+        change(&mut after);
+        after.retreats_from(&before)
+    };
+    let operator = |machine: &mut Machine, command| drop(machine.operator(at(50), command).unwrap());
+    assert!(after(|machine| drop(machine.on(at(50), LOST))));
+    assert!(after(|machine| drop(machine.on(at(50), evidence(Decision::RollBack, Outcome::Failed)))));
+    assert!(after(|machine| drop(want(machine, at(50), "v3", &plan()))));
+    assert!(after(|machine| drop(want(machine, at(50), "v1", &plan()))));
+    let commands = [
+        (Operator::Abort, true),
+        (Operator::SetWeight(percent(9.0)), true),
+        (Operator::SetWeight(percent(11.0)), false),
+        (Operator::Pause, false),
+        (Operator::Promote, false),
+        (Operator::PromoteFull, false),
+    ];
+    for (command, retreat) in commands {
+        let before = at_first_step(&plan());
+        let mut machine = before.clone();
+        operator(&mut machine, command);
+        assert_eq!(machine.retreats_from(&before), retreat, "{command:?}");
+    }
+}
+
+#[test]
+fn giving_up_a_canary_that_got_nothing_yet_is_a_retreat_too() {
+    let mut machine = Machine::first(version("v1"));
+    want(&mut machine, at(0), "v2", &plan());
+    let before = machine.clone();
+    machine.on(at(600), Event::Time);
+    assert!(machine.retreats_from(&before), "{machine:?}");
+}
+
+#[test]
+fn the_shares_of_stable_and_canary_are_the_whole() {
+    let mut machine = at_first_step(&plan());
+    let shares =
+        |machine: &Machine| ["v1", "v2", "v3"].map(|name| machine.share_of(&version(name)).percent());
+    assert_eq!(shares(&machine), [90.0, 10.0, 0.0]);
+    machine.operator(at(1), Operator::PromoteFull).unwrap();
+    assert_eq!(shares(&machine), [0.0, 100.0, 0.0]);
+}
+
+#[test]
 fn deadlines_are_those_of_the_step_then_none() {
     let mut machine = at_first_step(&plan());
     assert_eq!(machine.deadline(), Some(at(30)));
