@@ -277,6 +277,10 @@ impl Control {
 
     fn deadline(&self) -> Timestamp {
         let tick = self.around.clock.now() + TICK;
+        if self.problems.store.is_some() {
+            // What is due can't be decided while it can't be saved: not a reason to try without a pause.
+            return tick;
+        }
         self.services.values().filter_map(ServiceState::deadline).chain([tick]).min().unwrap_or(tick)
     }
 

@@ -65,7 +65,7 @@ impl Control {
         if actions.is_empty() {
             return Ok(());
         }
-        let lowers = release.machine.weight() < before.weight();
+        let lowers = release.machine.retreats_from(&before);
         if lowers {
             self.act(name, &actions, now);
             self.publish();
@@ -88,13 +88,11 @@ impl Control {
 
     /// Tries again to save what had to be acted on at once, or is not in the store for another reason.
     pub(crate) fn save_what_is_unsaved(&mut self, name: &ServiceName, now: Timestamp) {
-        let Some(release) = self.release_of(name).filter(|release| !release.saved) else { return };
-        let unsaved = std::mem::take(&mut release.unsaved);
-        if self.save(name, &unsaved, None, now).is_err()
-            && let Some(release) = self.release_of(name)
-        {
-            release.unsaved = unsaved;
+        if self.release_of(name).is_none_or(|release| release.saved) {
+            return;
         }
+        // It says so itself when it can't, and the next turn tries again.
+        let _saved = self.save(name, &[], None, now);
     }
 
     fn release_of(&mut self, name: &ServiceName) -> Option<&mut Release> {
@@ -121,9 +119,12 @@ impl Control {
         let Some(release) = self.services.get_mut(name).and_then(|service| service.release.as_mut()) else {
             return Ok(());
         };
-        match self.store.save(now, name, &release.machine, transitions, by) {
+        // What could not be saved before comes first, so that the record keeps its order.
+        let all = [release.unsaved.as_slice(), transitions].concat();
+        match self.store.save(now, name, &release.machine, &all, by) {
             Ok(()) => {
                 release.saved = true;
+                release.unsaved.clear();
                 self.problems.store = None;
                 Ok(())
             }
