@@ -4,8 +4,7 @@ use super::{Endpoint, EndpointId, Standing};
 
 /// Picks an endpoint that `usable` accepts: the one with fewer requests in flight of two drawn at random
 /// (Mitzenmacher, "The power of two choices", 2001). One on probation is passed over while it has a request and another
-/// is open.
-/// `bits` are 64 random bits. `None` when nothing is usable.
+/// is open. `bits` are 64 random bits. `None` when nothing is usable.
 #[inline]
 pub fn pick(
     endpoints: &[Endpoint],
