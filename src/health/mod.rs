@@ -11,5 +11,6 @@ mod window;
 
 pub use outlier::{Candidate, Cause, Change, Outlier, Place, Sample, Why, deadline, judge};
 pub use probe::ProbePlan;
+pub use probes::{Probes, Report};
 
 pub use state::{CheckState, Condition, LastCheck, ProbeError, ProbeResult};

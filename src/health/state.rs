@@ -12,7 +12,7 @@ use crate::config::spec::HealthSpec;
 use crate::domain::Timestamp;
 
 /// While an endpoint may be about to change its condition it is checked this often.
-const QUICK: Duration = Duration::from_millis(500);
+pub(super) const QUICK: Duration = Duration::from_millis(500);
 /// An endpoint that has been down for [`PATIENCE`] is checked this often.
 const SLOW: Duration = Duration::from_secs(5);
 /// How long a condition counts as fresh.
