@@ -1,6 +1,7 @@
 //! Adit: the front door of containerised services that also releases their new versions.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
