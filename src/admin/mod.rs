@@ -13,3 +13,6 @@ pub use commands::WHO;
 pub use problem::{Code, Problem};
 pub use routes::Readiness;
 pub use serve::serve;
+
+#[cfg(test)]
+mod tests;
