@@ -1,3 +1,4 @@
 //! Text to meaning, without I/O: what was typed, what it means, and what is wrong with it.
 
+mod placeholder;
 pub mod spec;
