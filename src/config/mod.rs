@@ -1,4 +1,3 @@
 //! Text to meaning, without I/O: what was typed, what it means, and what is wrong with it.
 
-mod placeholder;
 pub mod spec;
