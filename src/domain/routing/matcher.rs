@@ -43,4 +43,37 @@ pub struct Matched {
 
 /// All routes of all services, ready for lookup.
 #[derive(Debug, Default)]
-pub struct Matcher {}
+pub struct Matcher {
+    routes: Vec<(RouteMatch, usize)>,
+}
+
+impl Matcher {
+    /// For these routes, each with the index of its service, in the config's order.
+    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, usize)>) -> Self {
+        Self { routes: routes.into_iter().collect() }
+    }
+
+    /// The first route that holds for the request.
+    pub fn resolve(&self, request: &RequestParts<'_>) -> Option<Matched> {
+        let held = self.routes.iter().find(|(route, _)| route.holds(request));
+        held.map(|(route, service)| Matched {
+            service: *service,
+            strip: if route.strip_prefix { route.path.as_str().len() } else { 0 },
+        })
+    }
+}
+
+impl RouteMatch {
+    fn holds(&self, request: &RequestParts<'_>) -> bool {
+        let host = match &self.host {
+            HostPattern::Any => true,
+            HostPattern::Exact(host) => request.host == &**host,
+            HostPattern::Under(_) => false,
+        };
+        let prefix = self.path.as_str();
+        let path = prefix.is_empty()
+            || request.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let method = self.methods.is_empty() || self.methods.contains(request.method);
+        host && path && method && self.headers.iter().all(|(name, value)| request.headers.get(name) == Some(value))
+    }
+}
