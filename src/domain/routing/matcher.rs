@@ -74,6 +74,8 @@ impl RouteMatch {
         let path = prefix.is_empty()
             || request.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let method = self.methods.is_empty() || self.methods.contains(request.method);
-        host && path && method && self.headers.iter().all(|(name, value)| request.headers.get(name) == Some(value))
+        host && path
+            && method
+            && self.headers.iter().all(|(name, value)| request.headers.get(name) == Some(value))
     }
 }
