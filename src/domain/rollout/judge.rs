@@ -155,8 +155,8 @@ impl Judge {
             self.step.counts = self.step.counts.plus(increment);
         }
         self.feed_guard(index, increment, now);
-        self.check_split(index);
         self.feed_errors(index, increment, now);
+        self.check_split(index);
     }
 
     /// Does what is due: fresh starts, and blocks whose time is over.
@@ -180,7 +180,6 @@ impl Judge {
     pub fn assess(&self, now: Timestamp) -> Assessment {
         let (promote_log_e, relaxed_log_e) = self.promotion();
         let (harm_log_e, leading) = self.harm(now);
-        let full = self.epochs.back().is_some_and(|epoch| epoch.weight == Weight::FULL);
         Assessment {
             harm_log_e,
             harm_bound: self.rules.harm_bound,
@@ -189,12 +188,17 @@ impl Judge {
             promote_bound: self.rules.promote_bound,
             relaxed_log_e,
             // At weight 0 there is no canary to compare, but nothing to leave the step for either.
-            comparable: !full,
+            comparable: !self.alone(),
             stable_failing: self.watch.shared(now),
             split_suspect: self.split_suspect,
             step: self.step.counts,
             total: self.total,
         }
+    }
+
+    /// Whether the canary has all traffic now.
+    fn alone(&self) -> bool {
+        self.epochs.back().is_some_and(|epoch| epoch.weight == Weight::FULL)
     }
 
     fn restart(&mut self, now: Timestamp) {
@@ -204,14 +208,14 @@ impl Judge {
     }
 
     fn feed_guard(&mut self, index: usize, increment: EpochCounts, now: Timestamp) {
-        let alone = self.epochs[index].weight == Weight::FULL;
-        if !alone {
+        if !self.alone() {
             self.watch.feed(increment.stable, increment.canary, now);
         }
+        let without_stable = self.epochs[index].weight == Weight::FULL;
         if self.watch.failing(now) {
             // What has spoken against the canary so far may be the beginning of the same incident.
             self.guard.forgive();
-        } else if alone || self.rules.guard == GuardUse::Always {
+        } else if without_stable || self.rules.guard == GuardUse::Always {
             self.guard.feed(self.rules.guard_bets.map(|bet| bet.evidence(increment)));
         }
     }
@@ -221,6 +225,7 @@ impl Judge {
             SplitMode::Independent => {
                 self.errors.feed(self.epochs[index].bets.map(|bet| bet.evidence(increment)));
             }
+            SplitMode::Realised if !self.epochs[index].divided() => {}
             SplitMode::Realised => {
                 let run = self.errors.next_run();
                 let closed = self.epochs[index].block.add(increment, run, now);
@@ -249,7 +254,7 @@ impl Judge {
         self.split = SplitMode::Realised;
         self.split_suspect = true;
         self.errors.reset();
-        for epoch in &self.epochs {
+        for epoch in self.epochs.iter().filter(|epoch| epoch.divided()) {
             self.errors.feed(realised_evidence(epoch.counts, self.rules.tolerated));
         }
     }
@@ -258,7 +263,8 @@ impl Judge {
     fn harm(&self, now: Timestamp) -> (f64, Metric) {
         let (errors, guard) = METRIC_WEIGHTS;
         // A metric that is left out counts as 0, its weight stays its own.
-        let guard_log_e = if self.watch.failing(now) { f64::NEG_INFINITY } else { self.guard.log_e() };
+        let left_out = self.watch.failing(now) || self.watch.uneasy();
+        let guard_log_e = if left_out { f64::NEG_INFINITY } else { self.guard.log_e() };
         let metrics = [(errors, self.errors.log_e()), (guard, guard_log_e)];
         let [by_errors, by_guard] = metrics.map(|(weight, log_e)| f64::ln(weight) + log_e);
         let leading = if by_guard > by_errors { Metric::Guard } else { Metric::Errors };
@@ -285,6 +291,13 @@ impl Rules {
             guard_bets: guard_coefficients(guard_limit(analysis)),
             guard: if analysis.max_error_rate.is_some() { GuardUse::Always } else { GuardUse::WithoutStable },
         }
+    }
+}
+
+impl EpochEvidence {
+    /// Whether both versions get a part of the traffic.
+    fn divided(&self) -> bool {
+        self.weight != Weight::ZERO && self.weight != Weight::FULL
     }
 }
 

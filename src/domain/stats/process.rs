@@ -60,6 +60,9 @@ impl<const N: usize> EProcess<N> {
     /// Adds evidence that began to be gathered when [`Self::next_run`] was `run`: a process that began later must
     /// not have it, since part of it was known when it began.
     pub fn feed_runs(&mut self, evidence: [f64; N], run: u32) {
+        if evidence == [0.0; N] {
+            return;
+        }
         for (sum, more) in self.sums.iter_mut().zip(&evidence) {
             *sum += more;
         }
