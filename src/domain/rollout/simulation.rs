@@ -53,14 +53,17 @@ impl Random {
     }
 }
 
+/// A rate of failure at each second.
+type Rate = fn(u64) -> f64;
+
 /// Both versions under the same traffic. Rates of failure are functions of the time in seconds that change at
-/// multiples of 100 only.
+/// multiples of 300 only.
 #[derive(Clone, Copy)]
 struct Traffic {
     per_second: f64,
     weight: f64,
-    stable: fn(u64) -> f64,
-    canary: fn(u64) -> f64,
+    stable: Rate,
+    canary: Rate,
 }
 
 /// A canary that went back.
@@ -80,10 +83,10 @@ enum Asked {
     EverySecond,
 }
 
-const SEGMENT: u64 = 100;
+const SEGMENT: u64 = 300;
 
 fn at(second: f64) -> Timestamp {
-    Timestamp::from_epoch(Duration::from_secs_f64(second))
+    Timestamp::from_epoch(Duration::from_secs_f64(1000.0 + second))
 }
 
 fn arm(ok: u64, failed: u64) -> ArmCounts {
@@ -106,8 +109,10 @@ fn simulate(
 ) -> Option<WentBack> {
     let random = &mut Random(seed);
     let weight = Weight::from_percent(traffic.weight * 100.0).expect("a weight");
-    let mut judge = Judge::new(analysis, SplitMode::Independent, at(0.0));
-    judge.open_epoch(1, weight, StepChange::New, at(0.0));
+    // So that fresh starts and changes of the rates do not fall together.
+    let opened = at(-100.0);
+    let mut judge = Judge::new(analysis, SplitMode::Independent, opened);
+    judge.open_epoch(1, weight, StepChange::New, opened);
     // The most that one canary failure can add to the evidence.
     let tolerated = &analysis.tolerated_rise;
     let margin = Margin { relative: tolerated.relative, absolute: tolerated.absolute };
@@ -121,8 +126,8 @@ fn simulate(
         let of_canary = traffic.per_second * traffic.weight;
         let of_stable = traffic.per_second * (1.0 - traffic.weight);
         let (mut unseen, mut failed, mut harmless) = (0.0, 0, 0.0);
-        judge.tick(at(now));
         while now < end {
+            judge.tick(at(now));
             let wait = random.wait(of_canary * canary_rate);
             let until = if asked == Asked::EverySecond { end.min(now.floor() + 1.0) } else { end };
             let passed = wait.min(until - now);
@@ -191,13 +196,13 @@ fn of_200_canaries_that_share_stables_incidents_at_most_one_goes_back_in_a_day()
 #[test]
 fn a_guard_at_every_weight_does_not_take_shared_incidents_for_the_canarys() {
     let analysis = Analysis { max_error_rate: Some(0.05), ..Analysis::default() };
-    let outage: fn(u64) -> f64 = |second| if (200..400).contains(&second) { 1.0 } else { 0.001 };
-    let partial: fn(u64) -> f64 = |second| if (200..400).contains(&second) { 0.30 } else { 0.001 };
+    let outage: Rate = |second| if (300..600).contains(&second) { 1.0 } else { 0.001 };
+    let partial: Rate = |second| if (300..600).contains(&second) { 0.30 } else { 0.001 };
     for (name, rate) in [("partial", partial), ("outage", outage)] {
         for weight in [0.01, 0.1, 0.5] {
             let traffic = Traffic { per_second: 100.0, weight, stable: rate, canary: rate };
-            let back: Vec<WentBack> = (0..20)
-                .filter_map(|seed: u64| simulate(traffic, &analysis, 600, Asked::EverySecond, 77 + seed))
+            let back: Vec<WentBack> = (0..10)
+                .filter_map(|seed: u64| simulate(traffic, &analysis, 900, Asked::EverySecond, 77 + seed))
                 .collect();
             assert!(back.is_empty(), "{name} at {weight}: {back:?}");
         }
@@ -225,7 +230,7 @@ fn a_canary_that_fails_every_request_goes_back_within_ten_failures() {
 #[test]
 fn worse_canaries_go_back_after_as_many_failures_as_the_analysis_says() {
     // Weight, stable's and the canary's rate; the median of ANALYSIS section 10, which rests on less of the stake.
-    let cells: [(f64, fn(u64) -> f64, fn(u64) -> f64, u64); 9] = [
+    let cells: [(f64, Rate, Rate, u64); 9] = [
         (0.01, |_| 0.0, |_| 1.0, 2),
         (0.01, |_| 0.001, |_| 0.05, 3),
         (0.01, |_| 0.01, |_| 0.05, 11),
@@ -263,7 +268,8 @@ fn a_canary_that_breaks_after_two_hours_of_health_goes_back_soon() {
     assert!(seconds[0] > 0.0 && seconds[15] < 10.0, "{seconds:?}");
 }
 
-/// A hundredth of a split that is not what was configured: `real` is the canary's share, `weight` what it should be.
+/// Three hours of equal versions behind a split whose weight is 10 % and whose real share is `real`. Whether the
+/// canary went back, and what was made of it at the end.
 fn skewed_split(real: f64, random: &mut Random) -> (bool, Assessment) {
     let mut judge = Judge::new(&Analysis::default(), SplitMode::Independent, at(0.0));
     judge.open_epoch(1, Weight::from_percent(10.0).expect("a weight"), StepChange::New, at(0.0));

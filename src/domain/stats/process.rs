@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn evidence_gathered_before_a_restart_does_not_count_for_it() {
         let mut process = single();
-        process.feed([0.0]);
+        process.feed([-1.0]);
         let began = process.next_run();
         process.restart();
         process.feed_runs([3.0], began);
-        let expected = (0.5 * 3f64.exp() + 0.25).ln();
+        let expected = (0.5 * 2f64.exp() + 0.25).ln();
         assert!((process.log_e() - expected).abs() < 1e-12, "{} not {expected}", process.log_e());
     }
 
