@@ -19,7 +19,7 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Shared, Workers};
+use crate::proxy::{Shared, Stopper, Workers};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
@@ -51,7 +51,7 @@ pub struct Running {
 
 /// Cuts a drain short.
 #[derive(Clone)]
-pub struct StopSwitch(Workers);
+pub struct StopSwitch(Stopper);
 
 /// Why the program can't run: what, where, what to do.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ impl Running {
 
     /// Ends at once, from another thread, what [`Running::drain`] would wait for.
     pub fn stop_switch(&self) -> StopSwitch {
-        StopSwitch(self.workers.clone())
+        StopSwitch(self.workers.stopper())
     }
 
     /// Stops accepting, lets requests in flight end (as long as `drain` in the config says), then stops. Blocks.
