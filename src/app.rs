@@ -80,7 +80,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
         wake: Arc::new(Notify::new()),
-        metrics,
+        metrics: metrics.clone(),
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
     };
@@ -112,6 +112,12 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .map_err(|error| StartError(format!("can't start the control thread: {error}")))?;
     started.recv().map_err(|_| StartError("control ended while it was starting".to_owned()))??;
     let workers = bound.start(shared, drain).map_err(|error| StartError(format!("can't start the workers: {error}")))?;
+    let vitals = workers.vitals();
+    metrics.watch_connections({
+        let vitals = vitals.clone();
+        move || vitals.connections()
+    });
+    metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
 }
 
