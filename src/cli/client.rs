@@ -236,6 +236,9 @@ impl fmt::Display for Failure {
                 ANSWER_LIMIT.as_secs()
             ),
             Self::Strange(place, what) => write!(f, "{what} from {place}; is that Adit's admin API?"),
+            Self::Problem(problem) if problem.code == Code::InvalidConfig => {
+                write!(f, "the config was not reloaded; the last good one serves on\n{problem}")
+            }
             Self::Problem(problem) => problem.fmt(f),
         }
     }
