@@ -40,7 +40,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 5 timed out, 6 conflict,
 
 /// The front door of containerised services: balances their load and releases their new versions by itself.
 #[derive(Debug, Parser)]
-#[command(name = "adit", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "adit", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
