@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::{HostPattern, PathPrefix};
+
 /// What a route asks of a request. Everything given must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteMatch {
@@ -16,22 +18,6 @@ pub struct RouteMatch {
     /// Whether the prefix is taken off before the request is forwarded.
     pub strip_prefix: bool,
 }
-
-/// A host, or a family of hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// Every host, and no host.
-    Any,
-    /// `*.shop.example`: any number of labels before this suffix, at least one. Lower case, without `*.`.
-    Under(Box<str>),
-    /// This one. Lower case, without port or trailing dot.
-    Exact(Box<str>),
-}
-
-/// A path prefix that ends on a segment border: `/api` holds for `/api` and `/api/x`, not for `/apix`.
-/// Stored without a trailing slash; `/` is stored as the empty string.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathPrefix(Box<str>);
 
 /// What the matcher looks at.
 #[derive(Clone, Copy, Debug)]
