@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use super::RouteMatch;
+
 /// A host, or a family of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
@@ -26,6 +28,19 @@ pub struct NotAHost(String);
 /// A text that is not the start of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAPathPrefix(String);
+
+impl RouteMatch {
+    /// Holds for every request to `host`.
+    pub fn to_host(host: HostPattern) -> Self {
+        Self {
+            host,
+            path: PathPrefix::default(),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            strip_prefix: false,
+        }
+    }
+}
 
 impl HostPattern {
     /// `*`, `*.shop.example`, `shop.example`, `10.0.0.1` or `[::1]`; upper case and one trailing dot are levelled.
