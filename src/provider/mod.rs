@@ -1,1 +1,5 @@
 //! Where desired state comes from.
+
+mod dns;
+
+pub use dns::{Found, Names};
