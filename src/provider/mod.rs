@@ -1,6 +1,5 @@
 //! Where desired state comes from.
 
-pub mod dns;
+mod dns;
 
 pub use dns::{Found, Names};
-pub mod file;

@@ -149,7 +149,7 @@ async fn ask_all(config: ResolverConfig, options: ResolverOpts, names: Vec<Name>
                 return looked;
             }
             // That one name doesn't exist must not hide that another could not be asked for.
-            told = told.filter(Looked::is_failed).or(Some(looked));
+            told = told.filter(|told: &Looked| told.is_failed() || !looked.is_failed()).or(Some(looked));
         }
         told.unwrap_or_else(|| Looked::failed("the name is empty"))
     };
