@@ -75,7 +75,7 @@ impl Served {
             });
         }
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(bound, handle, Arc::default(), async { drop(stopped.await) }));
+        let server = tokio::spawn(serve(bound, handle, crate::telemetry::Metrics::new(), async { drop(stopped.await) }));
         Self { address, commands, stop: Some(stop), server, _control: tasks }
     }
 

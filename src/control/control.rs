@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::endpoints::{Names, Slots};
+use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
 use super::service::ServiceState;
 use super::store::Store;
@@ -21,7 +21,7 @@ use crate::domain::routing::{Matcher, Snapshot};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, Timestamp};
 use crate::health::{Change, Probes, Report};
-use crate::provider::dns::{self, Found};
+use crate::provider::{Found, Names};
 use crate::telemetry::Metrics;
 
 /// Between two turns when nothing happens.
@@ -56,11 +56,11 @@ pub struct Control {
     pub(crate) recorded: BTreeMap<ServiceName, Machine>,
     pub(crate) spec: Spec,
     pub(crate) services: BTreeMap<ServiceName, ServiceState>,
-    pub(crate) names: Names,
+    pub(crate) names: Addresses,
     pub(crate) slots: Slots,
     pub(crate) matcher: Arc<Matcher>,
     pub(crate) unrouted: Arc<PerWorker<VersionCells>>,
-    pub(crate) resolver: dns::Names,
+    pub(crate) resolver: Names,
     pub(crate) probes: Probes,
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
@@ -106,14 +106,14 @@ impl Control {
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
         Ok(Self {
-            resolver: dns::Names::new(around.clock.clone(), finder),
+            resolver: Names::new(around.clock.clone(), finder),
             probes: Probes::new(around.clock.clone(), reporter),
             started: around.clock.now(),
             store,
             recorded,
             spec: Spec { services: BTreeMap::new(), ..spec },
             services: BTreeMap::new(),
-            names: Names::new(),
+            names: Addresses::new(),
             slots: Slots::default(),
             matcher: Arc::default(),
             unrouted,

@@ -13,7 +13,7 @@ use crate::health::{
 };
 
 /// The addresses that names were last found to have.
-pub(crate) type Names = BTreeMap<String, Vec<IpAddr>>;
+pub(crate) type Addresses = BTreeMap<String, Vec<IpAddr>>;
 
 /// A version of a service, with its endpoints.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl VersionState {
 
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
     /// health, counters and connections. Returns whether anything changed.
-    pub(crate) fn reconcile(&mut self, names: &Names, slots: &mut Slots, workers: usize, now: Timestamp) -> bool {
+    pub(crate) fn reconcile(&mut self, names: &Addresses, slots: &mut Slots, workers: usize, now: Timestamp) -> bool {
         let wanted = addresses(&self.spec, names);
         let before = self.endpoints.len();
         self.endpoints.retain(|endpoint| {
@@ -180,7 +180,7 @@ impl EndpointState {
 }
 
 /// Each address that the version has now, with the way it was written.
-fn addresses(spec: &VersionSpec, names: &Names) -> BTreeMap<SocketAddr, String> {
+fn addresses(spec: &VersionSpec, names: &Addresses) -> BTreeMap<SocketAddr, String> {
     let mut found = BTreeMap::new();
     for endpoint in &spec.endpoints {
         match endpoint {

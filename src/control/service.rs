@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::endpoints::{Names, Slots, VersionState};
+use super::endpoints::{Addresses, Slots, VersionState};
 use super::evidence::Evidence;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
@@ -69,7 +69,7 @@ impl ServiceState {
     }
 
     /// Brings all endpoints in line with the addresses that names have now.
-    pub(crate) fn reconcile(&mut self, names: &Names, slots: &mut Slots, workers: usize, now: Timestamp) {
+    pub(crate) fn reconcile(&mut self, names: &Addresses, slots: &mut Slots, workers: usize, now: Timestamp) {
         for version in self.versions.values_mut() {
             self.dirty |= version.reconcile(names, slots, workers, now);
         }
