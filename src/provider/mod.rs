@@ -1,1 +1,3 @@
 //! Where desired state comes from.
+
+pub mod file;
