@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::config::Style;
 use crate::config::spec::Spec;
-use crate::provider::file::{self, LoadError, Problem};
+use crate::provider::file;
 
 /// The exit code for a config that can't be used.
 const INVALID: u8 = 3;
@@ -27,7 +27,7 @@ pub(crate) fn check(path: &Path, format: CheckFormat) -> (String, u8) {
         (Ok(spec), CheckFormat::Text) => (praise(path, &spec), 0),
         (Ok(_), CheckFormat::Json) => (json!({ "valid": true, "errors": [] }).to_string(), 0),
         (Err(error), CheckFormat::Text) => (error.render(Style::Plain), INVALID),
-        (Err(error), CheckFormat::Json) => (blame(&error).to_string(), INVALID),
+        (Err(error), CheckFormat::Json) => (error.to_json().to_string(), INVALID),
     }
 }
 
@@ -36,28 +36,6 @@ fn praise(path: &Path, spec: &Spec) -> String {
     let listeners: Vec<_> = spec.listeners.iter().map(|listener| listener.address.to_string()).collect();
     let services = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     format!("{} is valid: listens on {}; services: {services}", path.display(), listeners.join(", "))
-}
-
-fn blame(error: &LoadError) -> serde_json::Value {
-    let file = error.path.display().to_string();
-    match &error.problem {
-        Problem::Invalid(errors) => errors.to_json(&file),
-        Problem::Missing
-        | Problem::NotAFile
-        | Problem::Unreadable(_)
-        | Problem::TooLarge
-        | Problem::NotUtf8(_) => json!({
-            "valid": false,
-            "errors": [{
-                "file": file,
-                "line": 1,
-                "column": 1,
-                "path": "",
-                "message": error.to_string(),
-                "help": null,
-            }],
-        }),
-    }
 }
 
 #[cfg(test)]
@@ -102,6 +80,6 @@ mod tests {
         assert_eq!(check(missing, CheckFormat::Text), (expected.to_owned(), 3));
         let (said, code) = check(missing, CheckFormat::Json);
         let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
-        assert_eq!((code, &said["errors"][0]["message"]), (3, &json!(expected)));
+        assert_eq!((code, &said["errors"][0]["message"]), (3, &json!("there is no such file")));
     }
 }

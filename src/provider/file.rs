@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::config::spec::Spec;
 use crate::config::{self, Diagnostics, Style};
 
@@ -105,20 +107,61 @@ impl LoadError {
             | Problem::NotUtf8(_) => self.to_string(),
         }
     }
+
+    /// For machines, in the form of [`Diagnostics::to_json`].
+    pub fn to_json(&self) -> serde_json::Value {
+        let file = self.path.display().to_string();
+        let error = |line: usize, message: String, help: &str| {
+            let (column, path) = (1, "");
+            let error = json!({
+                "file": file, "line": line, "column": column, "path": path, "message": message, "help": help,
+            });
+            json!({ "valid": false, "errors": [error] })
+        };
+        match &self.problem {
+            Problem::Invalid(errors) => errors.to_json(&file),
+            Problem::NotUtf8(line) => error(*line, self.problem.to_string(), self.problem.help()),
+            Problem::Missing | Problem::NotAFile | Problem::Unreadable(_) | Problem::TooLarge => {
+                error(1, self.problem.to_string(), self.problem.help())
+            }
+        }
+    }
+}
+
+impl Problem {
+    fn help(&self) -> &'static str {
+        match self {
+            Self::Missing | Self::NotAFile => "name the config with `-c FILE`",
+            Self::Unreadable(_) => "see to its permissions",
+            Self::TooLarge => "this is not a config",
+            Self::NotUtf8(_) => "save the file as UTF-8",
+            Self::Invalid(_) => "correct it",
+        }
+    }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.problem {
-            Problem::Missing => write!(f, "{path}: there is no such file; name the config with `-c FILE`"),
-            Problem::NotAFile => write!(f, "{path}: not a file; name the config with `-c FILE`"),
-            Problem::Unreadable(error) => {
-                write!(f, "{path}: can't be read ({error}); see to its permissions")
+        let (path, problem) = (self.path.display(), &self.problem);
+        match problem {
+            Problem::NotUtf8(line) => write!(f, "{path}:{line}: {problem}; {}", problem.help()),
+            Problem::Invalid(_) => write!(f, "{path}: {problem}"),
+            Problem::Missing | Problem::NotAFile | Problem::Unreadable(_) | Problem::TooLarge => {
+                write!(f, "{path}: {problem}; {}", problem.help())
             }
-            Problem::TooLarge => write!(f, "{path}: larger than 16 MiB; this is not a config"),
-            Problem::NotUtf8(line) => write!(f, "{path}:{line}: not UTF-8; save the file as UTF-8"),
-            Problem::Invalid(errors) => write!(f, "{path}: the config is not valid\n{errors}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such file"),
+            Self::NotAFile => f.write_str("not a file"),
+            Self::Unreadable(error) => write!(f, "can't be read ({error})"),
+            Self::TooLarge => f.write_str("larger than 16 MiB"),
+            Self::NotUtf8(_) => f.write_str("not UTF-8"),
+            Self::Invalid(errors) => write!(f, "the config is not valid\n{errors}"),
         }
     }
 }
