@@ -1,16 +1,85 @@
-//! Placeholder.
+//! `adit check`: all that is wrong with a config, before it is used.
+
 use std::path::Path;
 
-/// Placeholder.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+use serde_json::json;
+
+use crate::config::Style;
+use crate::config::spec::Spec;
+use crate::provider::file;
+
+/// The exit code for a config that can't be used.
+const INVALID: u8 = 3;
+
+/// How the result is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckFormat {
     /// For people.
     Text,
-    /// For machines.
+    /// For machines: `{"valid", "errors": [{"file", "line", "column", "path", "message", "help"}]}`.
     Json,
 }
 
-/// Placeholder.
+/// Reads the config at `path` and tells what is wrong with it: what to print, and the exit code (0, or 3 when the
+/// config can't be used).
 pub(crate) fn check(path: &Path, format: CheckFormat) -> (String, u8) {
-    (format!("{} {format:?}\n", path.display()), 0)
+    match (file::load(path), format) {
+        (Ok(spec), CheckFormat::Text) => (praise(path, &spec), 0),
+        (Ok(_), CheckFormat::Json) => (json!({ "valid": true, "errors": [] }).to_string(), 0),
+        (Err(error), CheckFormat::Text) => (error.render(Style::Plain), INVALID),
+        (Err(error), CheckFormat::Json) => (error.to_json().to_string(), INVALID),
+    }
+}
+
+fn praise(path: &Path, spec: &Spec) -> String {
+    let names: Vec<_> = spec.services.keys().map(|name| name.as_str()).collect();
+    let listeners: Vec<_> = spec.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    let services = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("{} is valid: listens on {}; services: {services}", path.display(), listeners.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said about a config with this text, and the exit code.
+    fn checked(text: &str, format: CheckFormat) -> (String, u8) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("adit.toml");
+        std::fs::write(&path, text).expect("the file is written");
+        let (said, code) = check(&path, format);
+        (said.replace(&format!("{}/", folder.path().display()), ""), code)
+    }
+
+    const GOOD: &str =
+        "[[listeners]]\naddress = '127.0.0.1:80'\n[services.web.versions.v1]\nendpoints = ['a:1']";
+
+    #[test]
+    fn a_valid_config_is_summed_up() {
+        let expected = "adit.toml is valid: listens on 127.0.0.1:80; services: web";
+        assert_eq!(checked(GOOD, CheckFormat::Text), (expected.to_owned(), 0));
+        let json = (r#"{"errors":[],"valid":true}"#.to_owned(), 0);
+        assert_eq!(checked(GOOD, CheckFormat::Json), json);
+    }
+
+    #[test]
+    fn an_invalid_config_is_exit_code_three_with_every_error() {
+        let text = format!("worker = 1\ndrain = 8\n{GOOD}");
+        let (said, code) = checked(&text, CheckFormat::Text);
+        assert_eq!(code, 3);
+        assert!(said.contains("--> adit.toml:1:1") && said.contains("--> adit.toml:2:9"), "{said}");
+        let (said, code) = checked(&text, CheckFormat::Json);
+        let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
+        assert_eq!((code, &said["valid"], &said["errors"][1]["line"]), (3, &json!(false), &json!(2)));
+    }
+
+    #[test]
+    fn a_missing_file_is_exit_code_three_with_what_to_do() {
+        let missing = Path::new("there/is/none.toml");
+        let expected = "there/is/none.toml: there is no such file; name the config with `-c FILE`";
+        assert_eq!(check(missing, CheckFormat::Text), (expected.to_owned(), 3));
+        let (said, code) = check(missing, CheckFormat::Json);
+        let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
+        assert_eq!((code, &said["errors"][0]["message"]), (3, &json!("there is no such file")));
+    }
 }

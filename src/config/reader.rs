@@ -19,6 +19,8 @@ use super::value::Value;
 pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) env: Env<'d>,
+    /// Where the lines after the first begin.
+    lines: Vec<usize>,
     /// What tables that nobody wrote hold.
     nothing: DeTable<'d>,
     found: RefCell<Found>,
@@ -56,7 +58,8 @@ pub(super) struct Table<'d> {
 
 impl<'d> Document<'d> {
     pub(super) fn new(text: &'d str, env: Env<'d>) -> Self {
-        Self { text, env, nothing: DeTable::new(), found: RefCell::default() }
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+        Self { text, env, lines, nothing: DeTable::new(), found: RefCell::default() }
     }
 
     /// Has `read` read the whole document.
@@ -83,8 +86,8 @@ impl<'d> Document<'d> {
 
     /// The line on which something stands, from 1.
     pub(super) fn line(&self, place: &Place) -> usize {
-        let upto = place.span.as_ref().map_or(0, |span| span.start);
-        self.text.bytes().take(upto).filter(|byte| *byte == b'\n').count() + 1
+        let at = place.span.as_ref().map_or(0, |span| span.start);
+        self.lines.partition_point(|line| *line <= at) + 1
     }
 
     /// Reads a table to its end: what `read` did not ask for is unknown.

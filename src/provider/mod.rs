@@ -1,6 +1,3 @@
 //! Where desired state comes from.
 
-mod dns;
 pub mod file;
-
-pub use dns::{Found, Names};
