@@ -3,6 +3,8 @@
 mod decision;
 mod judge;
 mod plan;
+#[cfg(test)]
+mod simulation;
 mod verdict;
 
 pub use decision::{Decision, StepProgress, decide};
