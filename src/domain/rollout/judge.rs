@@ -323,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::domain::rollout::{Advance, Decision, Outcome, StepProgress, decide};
-    use crate::domain::stats::{ArmCounts, promote_log_e};
+    use crate::domain::stats::{ArmCounts, promote_log_e, realised_log_e};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_epoch(Duration::from_secs(seconds))
@@ -337,6 +337,12 @@ mod tests {
     fn counts((n_c, x_c): (u64, u64), (n_s, x_s): (u64, u64)) -> EpochCounts {
         let arm = |completed, failed| ArmCounts { routed: completed, completed, failed };
         EpochCounts { canary: arm(n_c, x_c), stable: arm(n_s, x_s) }
+    }
+
+    /// Without what the check of the split looks at.
+    fn unrouted(mut counts: EpochCounts) -> EpochCounts {
+        (counts.canary.routed, counts.stable.routed) = (0, 0);
+        counts
     }
 
     fn judge(analysis: &Analysis, weight: f64) -> Judge {
@@ -442,6 +448,64 @@ mod tests {
             judge.feed(1, counts((90, 0), (60, 0)), at(1));
             assert_eq!(decided(&judge, 1), expected, "{:?}", judge.assess(at(1)));
         }
+    }
+
+    fn guarded(weight: f64) -> Judge {
+        judge(&Analysis { max_error_rate: Some(0.05), ..Analysis::default() }, weight)
+    }
+
+    #[test]
+    fn what_the_guard_saw_of_a_shared_incident_is_not_held_against_the_canary_later() {
+        let mut judge = guarded(50.0);
+        judge.feed(1, counts((2, 2), (0, 0)), at(1));
+        judge.feed(1, counts((0, 0), (3, 3)), at(2));
+        judge.feed(1, counts((3, 3), (3, 3)), at(3));
+        assert!(judge.assess(at(3)).stable_failing);
+        judge.feed(1, unrouted(counts((1, 1), (2000, 0))), at(70));
+        assert_eq!(decided(&judge, 70), Decision::Hold, "{:?}", judge.assess(at(70)));
+        judge.feed(1, counts((3, 3), (3, 0)), at(71));
+        assert_eq!(decided(&judge, 71), Decision::RollBack);
+    }
+
+    #[test]
+    fn the_guard_waits_while_stable_shows_a_first_sign_of_failing() {
+        let mut judge = guarded(50.0);
+        judge.feed(1, counts((0, 0), (1, 1)), at(1));
+        judge.feed(1, counts((3, 3), (0, 0)), at(1));
+        assert_eq!(decided(&judge, 1), Decision::Hold, "{:?}", judge.assess(at(1)));
+        judge.feed(1, counts((0, 0), (20, 0)), at(2));
+        assert_eq!(decided(&judge, 2), Decision::RollBack);
+    }
+
+    #[test]
+    fn a_stable_without_traffic_excuses_nothing() {
+        let mut judge = guarded(50.0);
+        judge.feed(1, counts((10, 0), (10, 8)), at(1));
+        assert!(judge.assess(at(1)).stable_failing);
+        judge.open_epoch(2, Weight::FULL, StepChange::New, at(2));
+        judge.feed(2, counts((20, 16), (0, 0)), at(3));
+        assert_eq!(decided(&judge, 3), Decision::RollBack);
+    }
+
+    #[test]
+    fn late_outcomes_count_with_the_weight_they_were_routed_with() {
+        for (epoch, expected) in [(1, Decision::RollBack), (2, Decision::Hold)] {
+            let mut judge = judge(&Analysis::default(), 1.0);
+            judge.open_epoch(2, percent(50.0), StepChange::Same, at(60));
+            judge.feed(epoch, unrouted(counts((2, 2), (198, 0))), at(61));
+            assert_eq!(decided(&judge, 61), expected, "in epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn evidence_that_rests_on_a_wrong_weight_is_judged_anew_by_the_real_share() {
+        let mut judge = judge(&Analysis::default(), 10.0);
+        let skewed = counts((2000, 40), (8000, 160));
+        judge.feed(1, skewed, at(1));
+        assert!(judge.assess(at(1)).split_suspect);
+        let expected = 0.5f64.ln() + realised_log_e(&[skewed], judge.rules.tolerated);
+        let got = judge.errors.log_e();
+        assert!((got - expected).abs() < 1e-9, "{got} not {expected}");
     }
 
     #[test]
@@ -561,12 +625,11 @@ mod tests {
         ) {
             let (mut whole, mut cut) =
                 (judge(&Analysis::default(), 10.0), judge(&Analysis::default(), 10.0));
-            // The check of the split looks at every increment: here nothing is routed.
-            let unrouted = |(canary_ok, canary_failed, stable_ok, stable_failed)| {
-                let arm = |ok, failed| ArmCounts { routed: 0, completed: ok + failed, failed };
-                EpochCounts { canary: arm(canary_ok, canary_failed), stable: arm(stable_ok, stable_failed) }
+            let part = |(canary_ok, canary_failed, stable_ok, stable_failed)| {
+                let arm = |ok, failed| (ok + failed, failed);
+                unrouted(counts(arm(canary_ok, canary_failed), arm(stable_ok, stable_failed)))
             };
-            let parts: Vec<EpochCounts> = parts.into_iter().map(unrouted).collect();
+            let parts: Vec<EpochCounts> = parts.into_iter().map(part).collect();
             parts.iter().for_each(|part| cut.feed(1, *part, at(1)));
             whole.feed(1, parts.into_iter().fold(EpochCounts::default(), EpochCounts::plus), at(1));
             let (errors, in_parts) = (whole.errors.log_e(), cut.errors.log_e());
