@@ -88,8 +88,9 @@ struct StepEvidence {
     relaxed: [f64; PROMOTION_BETS],
 }
 
-/// The metrics' weights, for errors and guard. Fixed for the whole rollout although the guard sees no data in some
-/// steps: weights that were moved to where the evidence is would spend alpha twice.
+/// The metrics' weights, for errors and guard. Both count in every step although the guard is fed in few: an average
+/// of e-values keeps alpha only while its weights are fixed beforehand, and a weight handed to the metric that
+/// happens to speak would spend alpha twice.
 const METRIC_WEIGHTS: (f64, f64) = (6.0, 2.0);
 /// Epochs whose late outcomes are still booked with their own weight. Older ones only count in the totals.
 const EPOCHS: usize = 16;

@@ -268,6 +268,32 @@ fn a_canary_that_breaks_after_two_hours_of_health_goes_back_soon() {
     assert!(seconds[0] > 0.0 && seconds[15] < 10.0, "{seconds:?}");
 }
 
+#[test]
+fn a_canary_on_the_promote_margin_is_seldom_taken_for_a_good_one() {
+    let margin = Analysis::default().promote_margin;
+    let rate = margin.relative * 0.01 + margin.absolute;
+    let random = &mut Random(7);
+    let mut advanced = 0;
+    for _canary in 0..200 {
+        let mut judge = Judge::new(&Analysis::default(), SplitMode::Independent, at(0.0));
+        judge.open_epoch(1, Weight::from_percent(10.0).expect("a weight"), StepChange::New, at(0.0));
+        for second in 1..600u32 {
+            let counts = EpochCounts {
+                canary: arm(random.poisson(10.0 * (1.0 - rate)), random.poisson(10.0 * rate)),
+                stable: arm(random.poisson(90.0 * 0.99), random.poisson(90.0 * 0.01)),
+            };
+            judge.feed(1, counts, at(f64::from(second)));
+            let step = StepProgress { age: Duration::from_secs(u64::from(second)), pause: Duration::ZERO };
+            if decide(&judge.assess(at(f64::from(second))), step, &Advance::default()) == Decision::Advance {
+                advanced += 1;
+                break;
+            }
+        }
+    }
+    // At most 5 % are expected; 22 is four standard deviations above.
+    assert!(advanced <= 22, "{advanced} of 200");
+}
+
 /// Three hours of equal versions behind a split whose weight is 10 % and whose real share is `real`. Whether the
 /// canary went back, and what was made of it at the end.
 fn skewed_split(real: f64, random: &mut Random) -> (bool, Assessment) {

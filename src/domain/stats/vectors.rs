@@ -1,5 +1,7 @@
 //! The reference implementation's vectors: every function gives its values to 1e-8.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,10 +11,7 @@ use super::{
     promote_log_e, promote_margin, realised_log_e, rollback_coefficients, rollback_log_e, rollback_margin,
     srm_log_e,
 };
-use crate::domain::rollout::{
-    Advance, Assessment, Decision, Metric, OnMaxTime, StepProgress, decide as decide_step,
-};
-use std::time::Duration;
+use crate::domain::rollout::{Advance, Assessment, Decision, Metric, OnMaxTime, StepProgress, decide};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -148,7 +147,7 @@ fn decision(args: &[Value]) -> &'static str {
         },
     };
     let step = StepProgress { age: seconds(2), pause: Duration::ZERO };
-    match decide_step(&assessment, step, &advance) {
+    match decide(&assessment, step, &advance) {
         Decision::RollBack => "rollback",
         Decision::Advance => "advance",
         Decision::Hold => "hold",
