@@ -111,7 +111,9 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .spawn(move || room.run(ready))
         .map_err(|error| StartError(format!("can't start the control thread: {error}")))?;
     started.recv().map_err(|_| StartError("control ended while it was starting".to_owned()))??;
-    let workers = bound.start(shared, drain).map_err(|error| StartError(format!("can't start the workers: {error}")))?;
+    let workers = bound
+        .start(shared, drain)
+        .map_err(|error| StartError(format!("can't start the workers: {error}")))?;
     let vitals = workers.vitals();
     metrics.watch_connections({
         let vitals = vitals.clone();
@@ -164,7 +166,8 @@ impl Room {
         let admin = admin::serve(self.admin, self.handle.clone(), self.around.metrics.clone(), async move {
             stop_admin.notified().await;
         });
-        let reloading = reload_when_asked(self.watched, self.around.clock.clone(), self.reloads, self.handle.clone());
+        let reloading =
+            reload_when_asked(self.watched, self.around.clock.clone(), self.reloads, self.handle.clone());
         let waiting = async move {
             // Late endpoints don't keep the door shut: requests then find out what is ready.
             let _late = tokio::time::timeout(FIRST_ROUND, first_round).await;

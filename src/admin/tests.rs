@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -75,7 +74,9 @@ impl Served {
             });
         }
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(bound, handle, crate::telemetry::Metrics::new(), async { drop(stopped.await) }));
+        let server = tokio::spawn(serve(bound, handle, crate::telemetry::Metrics::new(), async {
+            drop(stopped.await)
+        }));
         Self { address, commands, stop: Some(stop), server, _control: tasks }
     }
 

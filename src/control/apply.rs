@@ -28,7 +28,8 @@ impl Control {
                 info!(generation = reloaded.generation, "config applied");
             }
             Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => {
-                self.problems.config = Some(format!("the last config was refused, the one before it serves: {why}"));
+                self.problems.config =
+                    Some(format!("the last config was refused, the one before it serves: {why}"));
                 warn!("config refused: {why}");
             }
             Err(ReloadError::Stopped) => {}
@@ -83,7 +84,8 @@ impl Control {
             service.release = Some(Release::new(machine));
             service.dirty = true;
             if restarted {
-                self.decide(name, None, |machine| Ok(machine.on(now, Event::Restarted))).map_err(not_saved)?;
+                self.decide(name, None, |machine| Ok(machine.on(now, Event::Restarted)))
+                    .map_err(not_saved)?;
             }
             self.save_what_is_unsaved(name, now);
         }
@@ -183,8 +185,12 @@ fn dns_names(spec: &Spec) -> BTreeSet<String> {
 }
 
 fn not_saved(error: CommandError) -> ReloadError {
-    let (CommandError::NotSaved(why) | CommandError::Conflict(why) | CommandError::UnknownService(why)) = error else {
+    let (CommandError::NotSaved(why) | CommandError::Conflict(why) | CommandError::UnknownService(why)) =
+        error
+    else {
         return ReloadError::Stopped;
     };
-    ReloadError::Refused(format!("the config was read, but a decision that follows from it could not be made: {why}"))
+    ReloadError::Refused(format!(
+        "the config was read, but a decision that follows from it could not be made: {why}"
+    ))
 }

@@ -4,11 +4,11 @@
 use tracing::{error, info};
 
 use super::control::{Control, Scope};
-use super::{compile, describe};
 use super::handle::{Command, CommandError, Verb};
 use super::report::ServiceStatus;
 use super::service::Release;
 use super::store::By;
+use super::{compile, describe};
 use crate::domain::rollout::{Action, Machine, Operator, Refused, Transition};
 use crate::domain::{ServiceName, Timestamp};
 
@@ -61,7 +61,8 @@ impl Control {
         let now = self.around.clock.now();
         let Some(release) = self.release_of(name) else { return Ok(()) };
         let before = release.machine.clone();
-        let actions = change(&mut release.machine).map_err(|refused| CommandError::Conflict(refused.to_string()))?;
+        let actions =
+            change(&mut release.machine).map_err(|refused| CommandError::Conflict(refused.to_string()))?;
         if actions.is_empty() {
             return Ok(());
         }

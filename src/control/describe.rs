@@ -156,7 +156,12 @@ fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
                 endpoint: endpoint.to_string(),
                 address: None,
                 state: "unresolved".to_owned(),
-                reason: control.problems.names.get(name).cloned().unwrap_or_else(|| "being looked up".to_owned()),
+                reason: control
+                    .problems
+                    .names
+                    .get(name)
+                    .cloned()
+                    .unwrap_or_else(|| "being looked up".to_owned()),
                 last_check: None,
                 last_check_at: None,
                 streak: 0,

@@ -8,9 +8,7 @@ use crate::config::spec::{EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
-use crate::health::{
-    self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample,
-};
+use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
 
 /// The addresses that names were last found to have.
 pub(crate) type Addresses = BTreeMap<String, Vec<IpAddr>>;
@@ -66,7 +64,13 @@ impl VersionState {
 
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
     /// health, counters and connections. Returns whether anything changed.
-    pub(crate) fn reconcile(&mut self, names: &Addresses, slots: &mut Slots, workers: usize, now: Timestamp) -> bool {
+    pub(crate) fn reconcile(
+        &mut self,
+        names: &Addresses,
+        slots: &mut Slots,
+        workers: usize,
+        now: Timestamp,
+    ) -> bool {
         let wanted = addresses(&self.spec, names);
         let before = self.endpoints.len();
         self.endpoints.retain(|endpoint| {

@@ -57,8 +57,7 @@ impl ServiceState {
             version.dissolve(slots);
         }
         for (name, version) in &spec.versions {
-            let state =
-                self.versions.entry(name.clone()).or_insert_with(|| VersionState::new(workers));
+            let state = self.versions.entry(name.clone()).or_insert_with(|| VersionState::new(workers));
             state.spec = version.clone();
         }
         if let Traffic::Weights(_) = spec.traffic {

@@ -1,3 +1,6 @@
 //! Where desired state comes from.
 
+mod dns;
 pub mod file;
+
+pub use dns::{Found, Names};

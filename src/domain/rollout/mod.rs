@@ -8,6 +8,9 @@ mod judge;
 mod machine;
 mod phase;
 mod plan;
+mod reason;
+#[cfg(test)]
+mod rehearsal;
 #[cfg(test)]
 mod simulation;
 mod verdict;

@@ -137,7 +137,9 @@ fn a_canary_that_fails_every_request_at_5_percent_is_out_within_10_failures() {
     for seed in 0..200 {
         let broken = Traffic { per_second: 200.0, stable: 0.0, canary: 1.0 };
         match Simulation::new(all_day(), seed).run(broken, DAY) {
-            End::Aborted { canary_failures } => assert!(canary_failures <= 10, "seed {seed}: {canary_failures}"),
+            End::Aborted { canary_failures } => {
+                assert!(canary_failures <= 10, "seed {seed}: {canary_failures}")
+            }
             other @ (End::Promoted | End::UnderWay) => panic!("seed {seed}: {other:?}"),
         }
     }
