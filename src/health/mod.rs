@@ -2,6 +2,7 @@
 //!
 //! What decides ([`CheckState`], [`judge`]) is told the time and the facts; only [`Probes`] has tasks and sockets.
 
+mod ejection;
 mod outlier;
 mod probe;
 mod probes;
@@ -9,7 +10,8 @@ mod span;
 mod state;
 mod window;
 
-pub use outlier::{Candidate, Cause, Change, Outlier, Place, Sample, Why, deadline, judge};
+pub use ejection::{Cause, Change, Why};
+pub use outlier::{Candidate, Outlier, Place, Sample, deadline, judge};
 pub use probe::ProbePlan;
 pub use probes::{Probes, Report};
 

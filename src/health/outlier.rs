@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
-use super::span::Span;
-use super::window::{self, Totals, Window};
+use super::ejection::{Cause, Change, Why};
+use super::window::{Totals, Window};
 use crate::config::spec::EjectSpec;
 use crate::domain::{Timestamp, Weight};
 
@@ -60,7 +60,8 @@ pub enum Place {
 
 /// An endpoint's counters, summed over all workers, since its record was made.
 ///
-/// Workers count a failure before the attempt it belongs to: read `attempts` first and no failure is missed.
+/// Read `attempts` before `failures`. If workers count a failure before the attempt it belongs to, no failed attempt
+/// is then taken for a good one; a streak that is not over guards against the other order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Attempts that ended, well or badly.
@@ -82,61 +83,14 @@ pub struct Candidate<'a> {
     pub fit: bool,
 }
 
-/// What became of an endpoint. `Display` says it to people.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// It is out. The caller now has its streak of failures forgiven (`EndpointCells::forgive`), so that it does not
-    /// come back with the past held against it.
-    Ejected {
-        /// When it comes back on probation.
-        until: Timestamp,
-        /// For what, and how long.
-        why: Why,
-    },
-    /// It may show with one request at a time whether it is well again.
-    OnProbation,
-    /// It is back.
-    Restored,
-}
-
-/// Why an endpoint was ejected, with the numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Why {
-    /// What it did.
-    pub cause: Cause,
-    /// How long it is out.
-    pub lasts: Duration,
-    /// Ejections in a row, this one included.
-    pub times: u32,
-}
-
-/// What an endpoint did to be ejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// So many failures without a success between them.
-    InARow {
-        /// At least `consecutive_failures`.
-        failures: u32,
-    },
-    /// Half of its attempts or more failed within ten seconds.
-    Share {
-        /// At least half of `attempts`.
-        failures: u64,
-        /// At least 20.
-        attempts: u64,
-    },
-    /// It failed while on probation.
-    OnProbation,
-}
-
 /// Judges all endpoints of ONE version together and returns what changed, by index. Call it at least once a second
 /// while requests flow, whenever a worker reports failures, and at each [`deadline`].
 ///
 /// - Ejected is who failed `consecutive_failures` times in a row (0: never for that), or at least half of at least 20
 ///   attempts within 10 s, or on probation. The worst go first.
 /// - The n-th ejection in a row lasts n times `base` plus up to 20 % (`jitter` draws from 0 to 1), at most `max`.
-/// - One that stays while all others are out is never ejected, nor more than `max_percent` of all endpoints, the
-///   new one included; a single one always may be (0 %: none at all).
+/// - Never the last one that passes its checks (one on probation does not count as another). Never more than
+///   `max_percent` of all endpoints, the new one included; but one always may be out (0 %: none at all).
 /// - When no endpoint that passes its checks is left, the ejected ones come back on probation at once.
 pub fn judge(
     now: Timestamp,
@@ -335,38 +289,6 @@ impl fmt::Display for Outlier {
     }
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ejected { why, .. } => write!(f, "ejected: {why}"),
-            Self::OnProbation => f.write_str("on probation: one request at a time until one goes well"),
-            Self::Restored => f.write_str("restored: a request on probation went well"),
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; out for {}", self.cause, Span(self.lasts))?;
-        match self.times {
-            1 => Ok(()),
-            times => write!(f, " (ejection {times} in a row)"),
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InARow { failures } => write!(f, "{failures} failures in a row"),
-            Self::Share { failures, attempts } => {
-                write!(f, "{failures} of {attempts} attempts failed within {}", Span(window::LENGTH))
-            }
-            Self::OnProbation => f.write_str("failed on probation"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
@@ -477,6 +399,19 @@ mod tests {
             version.judge();
             assert_eq!(version.out(), ejected, "{failures} of {attempts}");
         }
+    }
+
+    #[test]
+    fn what_was_paid_for_with_an_ejection_is_not_held_against_it_again() {
+        let mut version = Version::new(2);
+        (version.spec.consecutive_failures, version.spec.base) = (0, secs(1));
+        version.serve(0, 5, 15);
+        let ejected = "0 ejected: 15 of 20 attempts failed within 10 s; out for 1 s";
+        assert_eq!(version.judge_after(secs(0)), [ejected]);
+        version.judge_after(secs(1));
+        version.serve(0, 1, 0);
+        assert_eq!(version.judge_after(secs(0)), ["0 restored: a request on probation went well"]);
+        assert_eq!(version.judge_after(secs(1)), [""; 0]);
     }
 
     #[test]

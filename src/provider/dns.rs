@@ -317,6 +317,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_that_does_not_exist_hides_no_failure_of_another_that_was_searched_for() {
+        const WHY: &str = "the name server answered: Server Failure";
+        let mut bench = Bench::new([("a.", Says::Fails), ("b.here.example.", Says::Fails)]).await;
+        for name in ["a", "b"] {
+            bench.want([name]);
+            assert_eq!(bench.found().await, Err(WHY.to_owned()), "{name}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_family_that_can_t_be_asked_keeps_its_last_addresses() {
         let says = Says::Addresses(&["192.0.2.1", "2001:db8::1"], 1);
         let mut bench = Bench::new([("web.example.com.", says)]).await;

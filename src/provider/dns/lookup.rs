@@ -127,7 +127,6 @@ fn read_hosts(text: &[u8]) -> Hosts {
 fn name_servers(text: &[u8]) -> Result<(ResolverConfig, ResolverOpts), String> {
     let (config, mut options) = parse_resolv_conf(text).map_err(|error| format!("{RESOLV_CONF}: {error}"))?;
     options.use_hosts_file = ResolveHosts::Never;
-    options.cache_size = 0;
     Ok((config, options))
 }
 
