@@ -20,15 +20,16 @@ pub(crate) enum CheckFormat {
     Json,
 }
 
-/// Reads the config at `path` and tells what is wrong with it: what to print, and the exit code (0, or 3 when the
+/// Reads the config at `path` and tells what is wrong with it: the lines to print, and the exit code (0, or 3 when the
 /// config can't be used).
 pub(crate) fn check(path: &Path, format: CheckFormat) -> (String, u8) {
-    match (file::load(path), format) {
+    let (said, code) = match (file::load(path), format) {
         (Ok(spec), CheckFormat::Text) => (praise(path, &spec), 0),
         (Ok(_), CheckFormat::Json) => (json!({ "valid": true, "errors": [] }).to_string(), 0),
         (Err(error), CheckFormat::Text) => (error.render(Style::Plain), INVALID),
         (Err(error), CheckFormat::Json) => (error.to_json().to_string(), INVALID),
-    }
+    };
+    (said + "\n", code)
 }
 
 fn praise(path: &Path, spec: &Spec) -> String {
@@ -56,9 +57,9 @@ mod tests {
 
     #[test]
     fn a_valid_config_is_summed_up() {
-        let expected = "adit.toml is valid: listens on 127.0.0.1:80; services: web";
+        let expected = "adit.toml is valid: listens on 127.0.0.1:80; services: web\n";
         assert_eq!(checked(GOOD, CheckFormat::Text), (expected.to_owned(), 0));
-        let json = (r#"{"errors":[],"valid":true}"#.to_owned(), 0);
+        let json = ("{\"errors\":[],\"valid\":true}\n".to_owned(), 0);
         assert_eq!(checked(GOOD, CheckFormat::Json), json);
     }
 
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_exit_code_three_with_what_to_do() {
         let missing = Path::new("there/is/none.toml");
-        let expected = "there/is/none.toml: there is no such file; name the config with `-c FILE`";
+        let expected = "there/is/none.toml: there is no such file; name the config with `-c FILE`\n";
         assert_eq!(check(missing, CheckFormat::Text), (expected.to_owned(), 3));
         let (said, code) = check(missing, CheckFormat::Json);
         let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
