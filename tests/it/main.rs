@@ -3,3 +3,13 @@
 
 mod harness;
 mod layering;
+
+mod admin;
+mod demo;
+mod failures;
+mod health;
+mod releasing;
+mod reloading;
+mod serving;
+mod shutdown;
+mod splitting;

@@ -1,115 +1,89 @@
-//! The real program as a child process.
+//! A running Adit with a directory of its own.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitStatus};
 
-use adit::control::report::{ServiceStatus, Status};
+use adit::control::report::{ServiceStatus, Status, VersionStatus};
 use tempfile::TempDir;
 
 use super::client::{Client, Response};
+use super::process::{Ended, Process, SOCKET, Turn, run_to_end};
 use super::wait::until;
 
-/// Lines of output that are kept.
-const KEPT: usize = 20_000;
-
-/// A running program with a directory of its own. Killed when dropped.
+/// A running Adit. Killed when dropped.
 pub(crate) struct Adit {
-    child: Child,
+    process: Process,
     dir: TempDir,
-    stdout: Lines,
-    stderr: Lines,
-}
-
-/// A program, or a verb of it, that ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Ended {
-    /// The exit code; `None` when a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-/// The program that the tests are about.
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    command.env_remove("ADIT_ADMIN").env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
-
-/// Runs the program to its end, in an empty directory.
-pub(crate) fn run_to_end(args: &[&str], dir: &Path) -> Ended {
-    let output = program().args(args).current_dir(dir).output().expect("the program starts");
-    Ended::from(output)
+    _turn: Turn,
 }
 
 /// Runs `adit run` with a config that can't be served, to its end.
 pub(crate) fn refused(config: &str) -> Ended {
-    let dir = TempDir::new().expect("a temporary directory");
-    let file = write_config(dir.path(), config);
-    run_to_end(&["run", "-c", text(&file)], dir.path())
+    let dir = directory();
+    write_config(dir.path(), config);
+    run_to_end(&["run", "-c", "adit.toml"], dir.path())
+}
+
+/// An empty directory that goes when dropped.
+pub(crate) fn directory() -> TempDir {
+    TempDir::new().expect("a temporary directory")
 }
 
 impl Adit {
-    /// Starts with this config. Admin, state and one listener on a free port are added; what is given here comes first.
+    /// Starts with this config. Admin, state and one listener on a free port are added behind it.
     /// Returns once it answers on its admin socket.
     pub(crate) fn start(config: &str) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        write_config(dir.path(), &complete(config, dir.path()));
-        Self::start_in(dir)
+        let dir = directory();
+        let state = dir.path().join("state");
+        Self::start_in(dir, config, &state, Turn::shared())
     }
 
-    /// Starts as `adit run ARGS`, in an empty directory, with its admin API on a unix socket there.
+    /// Like [`Self::start`], while no other test's program runs: for tests that measure time.
+    pub(crate) fn start_alone(config: &str) -> Self {
+        let dir = directory();
+        let state = dir.path().join("state");
+        Self::start_in(dir, config, &state, Turn::alone())
+    }
+
+    /// Like [`Self::start`], with its decisions kept in `state`.
+    pub(crate) fn start_with_state(config: &str, state: &Path) -> Self {
+        Self::start_in(directory(), config, state, Turn::shared())
+    }
+
+    /// Starts as `adit ARGS`, in an empty directory.
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        Self::spawn(dir, args)
+        Self::start_process(directory(), args, Turn::shared())
     }
 
-    fn start_in(dir: TempDir) -> Self {
-        let file = dir.path().join("adit.toml");
-        Self::spawn(dir, &["run", "-c", text(&file)])
+    fn start_in(dir: TempDir, config: &str, state: &Path, turn: Turn) -> Self {
+        write_config(dir.path(), &complete(config, dir.path(), state));
+        Self::start_process(dir, &["run", "-c", "adit.toml"], turn)
     }
 
-    fn spawn(dir: TempDir, args: &[&str]) -> Self {
-        let mut child = program()
-            .args(args)
-            .current_dir(dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
-        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
-        let mut adit = Self { child, dir, stdout, stderr };
+    fn start_process(dir: TempDir, args: &[&str], turn: Turn) -> Self {
+        let mut adit = Self { process: Process::start(args, dir.path()), dir, _turn: turn };
         adit.wait_until_up();
         adit
     }
 
-    /// kill -9, then the same program again, with the same directory.
-    pub(crate) fn kill_and_restart(mut self) -> Self {
-        self.child.kill().expect("the child can be killed");
-        self.child.wait().expect("the child can be waited for");
-        let unused = TempDir::new().expect("a temporary directory");
-        let dir = std::mem::replace(&mut self.dir, unused);
-        Self::start_in(dir)
+    /// kill -9, then the same program again, in the same directory.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.process.kill();
+        self.process = Process::start(&["run", "-c", "adit.toml"], self.dir.path());
+        self.wait_until_up();
     }
 
     fn wait_until_up(&mut self) {
-        let stderr = self.stderr.clone();
         let ended = until(
             "the program answers on its admin socket",
-            || match self.child.try_wait().expect("the child can be waited for") {
+            || match self.process.ended() {
                 Some(status) => Some(Some(status)),
-                None => self.try_status().map(|_| None),
+                None => try_status(&self.dir.path().join(SOCKET)).map(|_| None),
             },
-            || stderr.text(),
+            || "it said nothing there",
         );
-        assert!(ended.is_none(), "the program ended at once ({ended:?}):\n{}", self.stderr.text());
+        assert!(ended.is_none(), "the program ended at once ({ended:?}):\n{}", self.stderr());
     }
 
     /// Where clients connect.
@@ -123,24 +97,19 @@ impl Adit {
         Client::connect(self.address()).expect("the listener accepts")
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Its own directory.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// How things stand.
     pub(crate) fn status(&self) -> Status {
-        self.try_status().unwrap_or_else(|| panic!("no status to be had:\n{}", self.stderr.text()))
+        self.try_status().unwrap_or_else(|| panic!("no status to be had:\n{}", self.stderr()))
     }
 
     /// How the service `web` stands.
     pub(crate) fn web(&self) -> ServiceStatus {
         self.status().service("web").cloned().expect("a service named web")
+    }
+
+    /// How a version of the service `web` stands.
+    pub(crate) fn version(&self, name: &str) -> VersionStatus {
+        version(&self.web(), name).clone()
     }
 
     /// Waits until the status satisfies `fact`.
@@ -150,7 +119,7 @@ impl Adit {
             || self.try_status().filter(&fact),
             || {
                 let status = serde_json::to_string_pretty(&self.try_status()).expect("a status is JSON");
-                format!("last status: {status}\nstderr:\n{}", self.stderr.text())
+                format!("last status: {status}\nstderr:\n{}", self.stderr())
             },
         )
     }
@@ -163,8 +132,33 @@ impl Adit {
 
     /// Waits until every service has a ready endpoint for its users.
     pub(crate) fn wait_until_ready(&self) -> &Self {
-        self.wait_for("ready", |status| status.ready);
+        self.wait_for("every service is ready", |status| status.ready);
         self
+    }
+
+    /// Waits until all endpoints of all versions of the service `web` are ready.
+    pub(crate) fn wait_until_all_ready(&self) -> &Self {
+        self.wait_for_web("every endpoint is ready", |web| {
+            let mut endpoints = web.versions.iter().flat_map(|version| &version.endpoints);
+            endpoints.all(|endpoint| endpoint.state == "ready")
+        });
+        self
+    }
+
+    /// Waits until the last rollout of the service `web` ended so.
+    pub(crate) fn wait_for_outcome(&self, outcome: &str) -> ServiceStatus {
+        self.wait_for_web(outcome, |web| {
+            web.rollout.as_ref().is_some_and(|rollout| rollout.outcome.as_deref() == Some(outcome))
+        })
+    }
+
+    /// Waits until the canary of the service `web` has this weight, in percent.
+    pub(crate) fn wait_for_weight(&self, percent: f64) -> ServiceStatus {
+        self.wait_for_web(&format!("the canary has {percent} %"), |web| {
+            web.canary
+                .as_ref()
+                .is_some_and(|canary| (version(web, canary.as_str()).weight.percent() - percent).abs() < 1e-9)
+        })
     }
 
     /// A request to the admin API.
@@ -175,23 +169,19 @@ impl Adit {
         };
         Client::connect_unix(&self.socket())
             .and_then(|mut client| client.request(method, path, fields, body.as_bytes()))
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.stderr.text()))
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.stderr()))
     }
 
     /// Runs a verb of the program against this one.
     pub(crate) fn cli(&self, args: &[&str]) -> Ended {
-        let output = program()
-            .args(args)
-            .args(["--admin", &self.admin()])
-            .current_dir(self.dir.path())
-            .output()
-            .expect("the program starts");
-        Ended::from(output)
+        let admin = format!("unix:{}", self.socket().display());
+        let all: Vec<&str> = args.iter().copied().chain(["--admin", &admin]).collect();
+        run_to_end(&all, self.dir.path())
     }
 
-    /// Its admin address, as `--admin` takes it.
-    pub(crate) fn admin(&self) -> String {
-        format!("unix:{}", self.socket().display())
+    /// Its admin socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(SOCKET)
     }
 
     /// The config file.
@@ -211,126 +201,74 @@ impl Adit {
     pub(crate) fn release(&self, version: &str) {
         let line = format!("release = \"{version}\"");
         self.edit(|text| {
-            text.lines()
-                .map(|old| if old.starts_with("release = ") { line.as_str() } else { old })
-                .collect::<Vec<_>>()
-                .join("\n")
+            let lines = text.lines().map(|old| if old.starts_with("release = ") { &line } else { old });
+            lines.collect::<Vec<_>>().join("\n")
         });
     }
 
     /// Sends a signal by name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill -{name} failed");
     }
 
     /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let stderr = self.stderr.clone();
-        until(
-            "the program ends",
-            || self.child.try_wait().expect("the child can be waited for"),
-            || stderr.text(),
-        )
+        self.process.wait()
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("Linux tells about its processes");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("and about their memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("in kB");
+        kib * 1024
     }
 
     /// What it wrote to standard output so far, by line.
     pub(crate) fn stdout(&self) -> Vec<String> {
-        self.stdout.all()
+        self.process.stdout()
     }
 
     /// What it wrote to standard error so far.
     pub(crate) fn stderr(&self) -> String {
-        self.stderr.text()
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("admin.sock")
+        self.process.stderr()
     }
 
     fn try_status(&self) -> Option<Status> {
-        let mut client = Client::connect_unix(&self.socket()).ok()?;
-        let response = client.request("GET", "/v1/status", &[("host", "localhost")], b"").ok()?;
-        assert_eq!(response.status, 200, "GET /v1/status: {}", response.text());
-        let status = serde_json::from_slice(&response.body);
-        Some(status.unwrap_or_else(|error| panic!("{error} in the status: {}", response.text())))
+        try_status(&self.socket())
     }
 }
 
-impl Drop for Adit {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// A version of a service, by name.
+pub(crate) fn version<'a>(service: &'a ServiceStatus, name: &str) -> &'a VersionStatus {
+    let found = service.versions.iter().find(|version| version.name.as_str() == name);
+    found.unwrap_or_else(|| panic!("no version {name} in {service:?}"))
 }
 
-impl Lines {
-    /// Collects what comes out of `from`, so that the child never waits for a reader.
-    fn of(from: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let sink = lines.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(from).lines().map_while(Result::ok) {
-                let mut kept = sink.0.lock().expect("no reader panics");
-                if kept.len() < KEPT {
-                    kept.push(line);
-                }
-            }
-        });
-        lines
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0.lock().expect("no reader panics").clone()
-    }
-
-    fn text(&self) -> String {
-        self.all().join("\n")
-    }
+fn try_status(socket: &Path) -> Option<Status> {
+    let mut client = Client::connect_unix(socket).ok()?;
+    let response = client.request("GET", "/v1/status", &[("host", "localhost")], b"").ok()?;
+    assert_eq!(response.status, 200, "GET /v1/status: {}", response.text());
+    let status = serde_json::from_slice(&response.body);
+    Some(status.unwrap_or_else(|error| panic!("{error} in the status: {}", response.text())))
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-impl Ended {
-    /// Panics unless it ended with this code; hands itself on.
-    pub(crate) fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "exit code\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    /// Panics unless its message says all of this; hands itself on.
-    pub(crate) fn expect_words(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stderr.contains(word), "`{word}` is missing in:\n{}", self.stderr);
-        }
-        self
-    }
-}
-
-fn complete(config: &str, dir: &Path) -> String {
-    let dir = text(dir);
+fn complete(config: &str, dir: &Path, state: &Path) -> String {
+    // Tests that don't look at the access log don't pay for it.
+    let log = if config.contains("access_log") { "" } else { "access_log = \"off\"\n" };
     format!(
-        "{config}\n[admin]\naddress = \"unix:{dir}/admin.sock\"\n[state]\ndir = \"{dir}/state\"\n\
-         [[listeners]]\naddress = \"127.0.0.1:0\"\n"
+        "{log}{config}\n[admin]\naddress = \"unix:{}\"\n[state]\ndir = \"{}\"\n\
+         [[listeners]]\naddress = \"127.0.0.1:0\"\n",
+        dir.join(SOCKET).display(),
+        state.display()
     )
 }
 
-fn write_config(dir: &Path, config: &str) -> PathBuf {
+fn write_config(dir: &Path, config: &str) {
     let (new, file) = (dir.join("adit.toml.new"), dir.join("adit.toml"));
     std::fs::write(&new, config).expect("the temporary directory can be written");
     std::fs::rename(&new, &file).expect("a file can be renamed within its directory");
-    file
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary directories have plain names")
 }

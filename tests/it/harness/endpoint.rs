@@ -1,7 +1,7 @@
 //! A scripted HTTP endpoint on a real socket. One thread accepts, one serves each connection.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -270,6 +270,7 @@ fn exchange(reader: &mut BufReader<TcpStream>, shared: &Shared, head: Head) -> i
         }
         Answer::Cut => to.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this")?,
         Answer::Garbage => to.write_all(b"\x16\x03\x01 this is not HTTP\r\n\r\n")?,
+        Answer::Big(size) => return write_big(to, size).map(|()| !closes),
         Answer::Stream => return stream_answer(to, shared).map(|()| true),
         Answer::Close | Answer::Hang => {}
     }
@@ -294,8 +295,12 @@ fn decide(shared: &Shared, number: u64) -> Option<Answer> {
     }
     let fails_now = state.script.fail_every.is_some_and(|n| number.is_multiple_of(n));
     let answer = if fails_now { Answer::Status(503) } else { state.script.answer.clone() };
-    let good = matches!(answer, Answer::Stream) || matches!(answer, Answer::Status(status) if status < 500);
-    if !good {
+    let failed = match answer {
+        Answer::Status(status) => status >= 500,
+        Answer::Big(_) | Answer::Stream => false,
+        Answer::Hang | Answer::Close | Answer::Cut | Answer::Garbage => true,
+    };
+    if failed {
         state.failures.push(now());
     }
     Some(answer)
@@ -310,6 +315,11 @@ fn write_answer(to: &mut TcpStream, shared: &Shared, head: &Head, status: u16) -
         "HTTP/1.1 {status} Scripted\r\nx-version: {version}\r\ncontent-length: {length}\r\n\r\n{shown}"
     );
     to.write_all(text.as_bytes())
+}
+
+fn write_big(to: &mut TcpStream, size: u64) -> io::Result<()> {
+    to.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").as_bytes())?;
+    io::copy(&mut io::repeat(b'x').take(size), to).map(drop)
 }
 
 fn stream_answer(to: &mut TcpStream, shared: &Shared) -> io::Result<()> {

@@ -4,17 +4,39 @@
 mod adit;
 mod client;
 mod endpoint;
+mod http2;
 mod load;
+mod process;
 mod script;
 mod wait;
 mod wire;
 
-pub(crate) use adit::{Adit, Ended, refused};
+pub(crate) use adit::{Adit, directory, refused, version};
 pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use load::{Load, Tally};
-pub(crate) use script::{Answer, Script};
-pub(crate) use wait::{now, pause, until};
+pub(crate) use http2::get_http2;
+pub(crate) use load::Load;
+pub(crate) use process::{Turn, run_to_end};
+pub(crate) use script::Answer;
+pub(crate) use wait::until;
+
+/// A rollout whose steps take a few hundred requests each: 85 canary requests without a failure prove "at most five points
+/// worse".
+pub(crate) const QUICK: &str = "\
+[services.web.rollout]
+steps = [{ weight = 5 }, { weight = 50 }, { weight = 100 }]
+advance = { min_requests = 20, min_time = \"100ms\" }
+[services.web.rollout.analysis]
+promote_margin = { absolute = \"5%\" }
+";
+
+/// A rollout that stays at its first step, of this weight in percent, until it fails or an operator moves it.
+pub(crate) fn staying_at(percent: f64) -> String {
+    format!(
+        "[services.web.rollout]\nsteps = [{{ weight = {percent} }}, {{ weight = 100 }}]\n\
+         advance = {{ min_time = \"1h\", max_time = \"2h\" }}\n"
+    )
+}
 
 /// A service named `web` whose `release` is `v1`, with endpoints that are checked every 100 ms.
 pub(crate) fn web(versions: &[(&str, &[&Endpoint])]) -> String {

@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     Close,
     /// Half of the body it promised, then closes.
     Cut,
+    /// A body of so many bytes.
+    Big(u64),
     /// What is not HTTP.
     Garbage,
     /// A chunked body: one piece for each call of `Endpoint::feed`, until `Endpoint::finish`.

@@ -17,7 +17,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Between two looks at a fact that lives in another process.
-pub(crate) fn pause() {
+fn pause() {
     std::thread::park_timeout(Duration::from_millis(2));
 }
 
