@@ -105,6 +105,7 @@
 //! 8. kill -9 at any moment loses no decision that was shown to anyone.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,1 +1,16 @@
 //! Whether an endpoint is fit for requests: active probes and outlier detection.
+//!
+//! What decides ([`CheckState`], [`judge`]) is told the time and the facts; only [`Probes`] has tasks and sockets.
+
+mod outlier;
+mod probe;
+mod probes;
+mod span;
+mod state;
+mod window;
+
+pub use outlier::{Candidate, Cause, Change, Outlier, Place, Sample, Why, deadline, judge};
+pub use probe::ProbePlan;
+pub use probes::{Probes, Report};
+
+pub use state::{CheckState, Condition, LastCheck, ProbeError, ProbeResult};

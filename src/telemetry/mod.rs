@@ -2,4 +2,4 @@
 
 mod access_log;
 
-pub use access_log::Entry;
+pub use access_log::{AccessLog, Entry, LogWriter};

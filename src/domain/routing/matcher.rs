@@ -1,6 +1,14 @@
-//! Which service a request is for.
+//! Which service a request is for. What a lookup costs depends on the request's labels and segments and on how deep the
+//! config goes, not on how many routes there are.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::iter::successors;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use siphasher::sip::SipHasher13;
+
+use super::{HostPattern, PathPrefix};
 
 /// What a route asks of a request. Everything given must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,22 +24,6 @@ pub struct RouteMatch {
     /// Whether the prefix is taken off before the request is forwarded.
     pub strip_prefix: bool,
 }
-
-/// A host, or a family of hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// Every host, and no host.
-    Any,
-    /// `*.shop.example`: any number of labels before this suffix, at least one. Lower case, without `*.`.
-    Under(Box<str>),
-    /// This one. Lower case, without port or trailing dot.
-    Exact(Box<str>),
-}
-
-/// A path prefix that ends on a segment border: `/api` holds for `/api` and `/api/x`, not for `/apix`.
-/// Stored without a trailing slash; `/` is stored as the empty string.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathPrefix(Box<str>);
 
 /// What the matcher looks at.
 #[derive(Clone, Copy, Debug)]
@@ -57,4 +49,383 @@ pub struct Matched {
 
 /// All routes of all services, ready for lookup.
 #[derive(Debug, Default)]
-pub struct Matcher {}
+pub struct Matcher {
+    exact: ByName<usize>,
+    under: ByName<usize>,
+    any: Option<usize>,
+    /// How many labels the suffixes in `under` have.
+    labels: Depths,
+    /// What the numbers above point into.
+    hosts: Vec<HostRoutes>,
+}
+
+/// The routes of one host pattern.
+#[derive(Debug, Default)]
+struct HostRoutes {
+    /// By prefix, each list in the config's order.
+    paths: ByName<Vec<Rule>>,
+    /// How many segments the prefixes have.
+    depths: Depths,
+    /// Bytes of the longest prefix.
+    longest: usize,
+    /// The next wider pattern: it holds for every host that this one holds for.
+    wider: Option<usize>,
+    /// Segments of the deepest prefix here and in all wider patterns.
+    deepest: usize,
+}
+
+/// What is left of a route once host and path are found.
+#[derive(Debug)]
+struct Rule {
+    methods: Vec<Method>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    matched: Matched,
+}
+
+/// Which depths occur, so that no lookup is made where nothing can be. Those of 63 and more share a bit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Depths {
+    bits: u64,
+    deepest: usize,
+}
+
+/// Only the config puts keys in, so nobody outside can make them collide; fixed keys keep this pure.
+type ByName<T> = HashMap<Box<str>, T, BuildHasherDefault<SipHasher13>>;
+
+impl Matcher {
+    /// For these routes, each with the index of its service, in the config's order.
+    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, usize)>) -> Self {
+        let mut matcher = Self::default();
+        for (route, service) in routes {
+            matcher.host_entry(&route.host).add(route, service);
+        }
+        matcher.link();
+        matcher
+    }
+
+    /// The route of a request: the longest path prefix, then the closest host (exact, then the longest wildcard), then
+    /// the first in the config; always one whose method and headers hold. Allocates nothing.
+    #[inline]
+    pub fn resolve(&self, request: &RequestParts<'_>) -> Option<Matched> {
+        let closest = self.exact.get(request.host).copied().or_else(|| self.family_of(request.host))?;
+        prefixes(request.path, self.hosts[closest].deepest).find_map(|(depth, prefix)| {
+            self.wider_and_wider(closest).find_map(|host| host.resolve(depth, prefix, request))
+        })
+    }
+
+    /// The closest pattern other than its own name that holds for `host`.
+    fn family_of(&self, host: &str) -> Option<usize> {
+        host.rmatch_indices('.')
+            .zip(1..=self.labels.deepest)
+            .filter(|((dot, _), labels)| *dot > 0 && self.labels.contains(*labels))
+            .filter_map(|((dot, _), _)| self.under.get(&host[dot + 1..]))
+            .last()
+            .copied()
+            .or(self.any)
+    }
+
+    fn wider_and_wider(&self, closest: usize) -> impl Iterator<Item = &HostRoutes> {
+        successors(self.hosts.get(closest), |host| self.hosts.get(host.wider?))
+    }
+
+    fn host_entry(&mut self, pattern: &HostPattern) -> &mut HostRoutes {
+        let next = self.hosts.len();
+        let index = match pattern {
+            HostPattern::Any => *self.any.get_or_insert(next),
+            HostPattern::Under(suffix) => {
+                self.labels.insert(suffix.split('.').count());
+                *self.under.entry(suffix.clone()).or_insert(next)
+            }
+            HostPattern::Exact(name) => *self.exact.entry(name.clone()).or_insert(next),
+        };
+        if index == next {
+            self.hosts.push(HostRoutes::default());
+        }
+        &mut self.hosts[index]
+    }
+
+    fn link(&mut self) {
+        let named = self.exact.iter().chain(&self.under);
+        let wider: Vec<_> = named.map(|(name, host)| (*host, self.family_of(name))).collect();
+        for (host, wider) in wider {
+            self.hosts[host].wider = wider;
+        }
+        for host in 0..self.hosts.len() {
+            let deepest = self.wider_and_wider(host).map(|host| host.depths.deepest).max();
+            self.hosts[host].deepest = deepest.unwrap_or(0);
+        }
+    }
+}
+
+impl HostRoutes {
+    fn add(&mut self, route: RouteMatch, service: usize) {
+        let prefix = route.path.as_str();
+        let strip = if route.strip_prefix { prefix.len() } else { 0 };
+        self.depths.insert(prefix.matches('/').count());
+        self.longest = self.longest.max(prefix.len());
+        let rule =
+            Rule { methods: route.methods, headers: route.headers, matched: Matched { service, strip } };
+        self.paths.entry(prefix.into()).or_default().push(rule);
+    }
+
+    #[inline]
+    fn resolve(&self, depth: usize, prefix: &str, request: &RequestParts<'_>) -> Option<Matched> {
+        if !self.depths.contains(depth) || prefix.len() > self.longest {
+            return None;
+        }
+        self.paths.get(prefix)?.iter().find(|rule| rule.holds(request)).map(|rule| rule.matched)
+    }
+}
+
+impl Rule {
+    fn holds(&self, request: &RequestParts<'_>) -> bool {
+        (self.methods.is_empty() || self.methods.contains(request.method))
+            && self
+                .headers
+                .iter()
+                .all(|(name, wanted)| request.headers.get_all(name).iter().any(|value| value == wanted))
+    }
+}
+
+impl Depths {
+    fn insert(&mut self, depth: usize) {
+        self.bits |= 1 << depth.min(63);
+        self.deepest = self.deepest.max(depth);
+    }
+
+    fn contains(self, depth: usize) -> bool {
+        depth <= self.deepest && self.bits & (1 << depth.min(63)) != 0
+    }
+}
+
+/// All prefixes of `path` that end on a segment border and have at most `deepest` segments, the longest first, each with
+/// its number of segments. The last is the empty one.
+fn prefixes(path: &str, deepest: usize) -> impl Iterator<Item = (usize, &str)> {
+    // What is no path (`*` of OPTIONS) has only the empty prefix.
+    let path = if path.starts_with('/') { path } else { "" };
+    let mut slashes = path.match_indices('/');
+    let longest = match slashes.nth(deepest) {
+        Some((end, _)) => (deepest, &path[..end]),
+        None => (path.matches('/').count(), path),
+    };
+    successors(Some(longest), |(depth, prefix)| {
+        let border = prefix.rfind('/')?;
+        Some((depth - 1, &prefix[..border]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+
+    use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+
+    use super::*;
+
+    fn route(host: &str, path: &str) -> RouteMatch {
+        RouteMatch {
+            host: HostPattern::parse(host).unwrap(),
+            path: PathPrefix::parse(path).unwrap(),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            strip_prefix: false,
+        }
+    }
+
+    fn numbered(routes: impl IntoIterator<Item = RouteMatch>) -> Matcher {
+        Matcher::new(routes.into_iter().zip(0..))
+    }
+
+    fn service(matcher: &Matcher, host: &str, path: &str) -> Option<usize> {
+        let parts = RequestParts { host, path, method: &Method::GET, headers: &HeaderMap::new() };
+        matcher.resolve(&parts).map(|matched| matched.service)
+    }
+
+    #[test]
+    fn a_prefix_holds_on_segment_borders_only() {
+        let matcher = numbered([route("*", "/api")]);
+        for (path, expected) in [
+            ("/api", Some(0)),
+            ("/api/", Some(0)),
+            ("/api/x", Some(0)),
+            ("/api//x", Some(0)),
+            ("/apix", None),
+            ("/ap", None),
+            ("/x/api", None),
+            ("/", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(service(&matcher, "", path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_root_holds_for_every_path() {
+        let matcher = numbered([route("*", "/")]);
+        for path in ["/", "/x", "/x/y/", "//", "*", ""] {
+            assert_eq!(service(&matcher, "", path), Some(0), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_holds_for_one_label_and_more_but_not_for_its_suffix() {
+        let matcher = numbered([route("*.shop.example", "/")]);
+        for (host, expected) in [
+            ("a.shop.example", Some(0)),
+            ("a.b.shop.example", Some(0)),
+            ("shop.example", None),
+            (".shop.example", None),
+            ("ashop.example", None),
+            ("shop.example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(service(&matcher, host, "/"), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_longest_path_wins_then_the_closest_host_then_the_first() {
+        let matcher = numbered([
+            route("*", "/"),
+            route("*", "/a/b"),
+            route("*.example", "/a"),
+            route("*.shop.example", "/a"),
+            route("www.shop.example", "/a"),
+            route("www.shop.example", "/a"),
+            route("*", "/a"),
+        ]);
+        for (host, path, expected) in [
+            ("www.shop.example", "/a", 4),
+            ("www.shop.example", "/a/b", 1),
+            ("www.shop.example", "/x", 0),
+            ("api.shop.example", "/a/x", 3),
+            ("api.example", "/a/x", 2),
+            ("elsewhere", "/a/x", 6),
+            ("", "/a/x", 6),
+            ("www.shop.example", "/ab", 0),
+        ] {
+            assert_eq!(service(&matcher, host, path), Some(expected), "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_whose_conditions_do_not_hold_gives_way_to_the_next() {
+        let beta = (HeaderName::from_static("x-beta"), HeaderValue::from_static("1"));
+        let matcher = numbered([
+            RouteMatch { methods: vec![Method::POST], ..route("shop", "/api") },
+            RouteMatch { headers: vec![beta.clone()], ..route("shop", "/api") },
+            route("*", "/"),
+        ]);
+        let other = HeaderValue::from_static("2");
+        for (method, values, expected) in [
+            (Method::POST, vec![], 0),
+            (Method::GET, vec![], 2),
+            (Method::GET, vec![&other], 2),
+            (Method::GET, vec![&beta.1], 1),
+            (Method::GET, vec![&other, &beta.1], 1),
+        ] {
+            let headers = values.into_iter().map(|value| (beta.0.clone(), value.clone())).collect();
+            let parts = RequestParts { host: "shop", path: "/api/x", method: &method, headers: &headers };
+            let matched = matcher.resolve(&parts).map(|matched| matched.service);
+            assert_eq!(matched, Some(expected), "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_route_that_says_so_strips_its_prefix() {
+        let stripping = RouteMatch { strip_prefix: true, ..route("*", "/api") };
+        let matcher = numbered([stripping, route("*", "/keep"), route("*", "/")]);
+        for (path, strip) in [("/api/x", 4), ("/api", 4), ("/keep/x", 0), ("/", 0)] {
+            let parts = RequestParts { host: "", path, method: &Method::GET, headers: &HeaderMap::new() };
+            assert_eq!(matcher.resolve(&parts).map(|matched| matched.strip), Some(strip), "{path}");
+        }
+    }
+
+    #[test]
+    fn routes_deeper_than_the_depths_are_told_apart_still_match() {
+        let deep = "/x".repeat(80);
+        let deeper = "/x".repeat(90);
+        let matcher = numbered([route("*", &deep), route("*", &deeper), route("*", "/")]);
+        for (segments, expected) in [(79, 2), (80, 0), (89, 0), (90, 1), (200, 1)] {
+            assert_eq!(service(&matcher, "", &"/x".repeat(segments)), Some(expected), "{segments}");
+        }
+    }
+
+    #[test]
+    fn a_matcher_without_routes_matches_nothing() {
+        assert_eq!(service(&Matcher::default(), "shop", "/"), None);
+    }
+
+    /// The rules, said once more without any index.
+    fn scan(routes: &[RouteMatch], request: &RequestParts<'_>) -> Option<usize> {
+        let rank = |pattern: &HostPattern| match pattern {
+            HostPattern::Any => Some(0),
+            HostPattern::Under(suffix) => {
+                let before = request.host.strip_suffix(&**suffix)?.strip_suffix('.')?;
+                (!before.is_empty()).then_some(suffix.len())
+            }
+            HostPattern::Exact(name) => (**name == *request.host).then_some(usize::MAX),
+        };
+        let holds = |route: &RouteMatch| {
+            let rest = request.path.strip_prefix(route.path.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                && (route.methods.is_empty() || route.methods.contains(request.method))
+                && route.headers.iter().all(|(name, value)| request.headers.get(name) == Some(value))
+        };
+        let fitting = routes.iter().enumerate().filter(|(_, route)| holds(route));
+        fitting
+            .filter_map(|(index, route)| {
+                Some((route.path.as_str().len(), rank(&route.host)?, Reverse(index)))
+            })
+            .max()
+            .map(|(_, _, Reverse(index))| index)
+    }
+
+    fn labels() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop_oneof!["a", "b"], 1..5).prop_map(|labels| labels.join("."))
+    }
+
+    fn segments() -> impl Strategy<Value = String> {
+        let segment = prop_oneof!["x", "y", "xy"];
+        proptest::collection::vec(segment, 0..5).prop_map(|segments| format!("/{}", segments.join("/")))
+    }
+
+    fn methods() -> impl Strategy<Value = Method> {
+        prop_oneof![Just(Method::GET), Just(Method::POST)]
+    }
+
+    fn headers() -> impl Strategy<Value = Option<(HeaderName, HeaderValue)>> {
+        let value = prop_oneof![Just(HeaderValue::from_static("1")), Just(HeaderValue::from_static("2"))];
+        proptest::option::weighted(0.3, value)
+            .prop_map(|value| value.map(|value| (HeaderName::from_static("x-beta"), value)))
+    }
+
+    fn routes() -> impl Strategy<Value = RouteMatch> {
+        let host =
+            prop_oneof![Just("*".to_owned()), labels(), labels().prop_map(|under| format!("*.{under}"))];
+        let methods = proptest::collection::vec(methods(), 0..2);
+        (host, segments(), methods, headers()).prop_map(|(host, path, methods, headers)| RouteMatch {
+            methods,
+            headers: headers.into_iter().collect(),
+            ..route(&host, &path)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_a_scan_of_all_routes_finds(
+            routes in proptest::collection::vec(routes(), 0..40),
+            requests in proptest::collection::vec((labels(), segments(), methods(), headers(), any::<bool>()), 1..20),
+        ) {
+            let matcher = numbered(routes.clone());
+            for (host, path, method, headers, slash) in requests {
+                let path = if slash { format!("{path}/") } else { path };
+                let headers = headers.into_iter().collect();
+                let request = RequestParts { host: &host, path: &path, method: &method, headers: &headers };
+                let found = matcher.resolve(&request).map(|matched| matched.service);
+                prop_assert_eq!(found, scan(&routes, &request), "{:?}", request);
+            }
+        }
+    }
+}

@@ -2,12 +2,14 @@
 
 mod balance;
 mod matcher;
+mod pattern;
 mod policy;
 mod snapshot;
 mod split;
 
 pub use balance::pick;
-pub use matcher::{HostPattern, Matched, Matcher, PathPrefix, RequestParts, RouteMatch};
+pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
+pub use pattern::{BadPattern, HostPattern, PathPrefix};
 pub use policy::{Affinity, Override, Policy, Timeouts};
 pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
 pub use split::{Arm, Point, Role, Salt, Split};

@@ -63,7 +63,7 @@ pub struct Endpoint {
 }
 
 /// Names an endpoint on the request path. `slot` is a dense index; `birth` tells two users of a slot apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId {
     /// Dense: 0 up to the most endpoints that ever lived at once.
     pub slot: u32,
@@ -78,6 +78,18 @@ pub enum Standing {
     Ready,
     /// Back from an ejection: one request at a time until one goes well.
     Probation,
+}
+
+impl Snapshot {
+    /// Nothing to serve yet.
+    pub fn empty(workers: usize) -> Self {
+        Self {
+            generation: 0,
+            matcher: Arc::default(),
+            services: Vec::new(),
+            unrouted: Arc::new(PerWorker::new(workers)),
+        }
+    }
 }
 
 impl Service {

@@ -49,6 +49,12 @@ pub fn edge(index: usize) -> Option<f64> {
 pub fn bucket_of(micros: u64) -> usize {
     #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 µs, which is 285 years")]
     let micros = micros as f64;
+    bucket_of_fraction(micros)
+}
+
+/// [`bucket_of`] for a duration that is no whole number of microseconds.
+#[inline]
+pub(super) fn bucket_of_fraction(micros: f64) -> usize {
     EDGES.partition_point(|edge| *edge < micros)
 }
 

@@ -1,0 +1,247 @@
+//! The only place that wires: build, bind, spawn, drain. No decisions.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::warn;
+
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::spec::{self, AdminAddress, Spec};
+use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
+use crate::domain::routing::Snapshot;
+use crate::provider::file;
+use crate::proxy::{Shared, Workers};
+use crate::telemetry::{AccessLog, Metrics};
+
+/// How long to hold new connections in the listeners' queues until the first round of health checks is over.
+const FIRST_ROUND: Duration = Duration::from_millis(1500);
+
+/// What to run.
+pub struct Options {
+    /// What is wanted.
+    pub spec: Spec,
+    /// Where it was read from, to be watched; `None`: it never changes.
+    pub file: Option<PathBuf>,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The program, running. Dropping it does not stop it: see [`Running::drain`].
+pub struct Running {
+    listeners: Vec<SocketAddr>,
+    admin: AdminAddress,
+    handle: Handle,
+    workers: Workers,
+    stop_control: Arc<Notify>,
+    control: JoinHandle<()>,
+    log: AccessLog,
+}
+
+/// Why the program can't run: what, where, what to do.
+#[derive(Debug)]
+pub struct StartError(String);
+
+/// Binds, spawns workers and control, and returns once requests are served.
+///
+/// # Errors
+/// When an address is taken, the state can't be kept, or the config asks for what can't be done.
+pub fn start(options: Options) -> Result<Running, StartError> {
+    let Options { spec, file, clock } = options;
+    let workers = spec.workers.map_or_else(cores, usize::from);
+    let addresses: Vec<_> = spec.listeners.iter().map(|listener| listener.address).collect();
+    let bound = Workers::bind(&addresses, workers).map_err(said)?;
+    let admin = admin::bind(&spec.admin).map_err(said)?;
+    let store = Store::open(&spec.state_dir).map_err(said)?;
+    let log = match spec.access_log {
+        spec::AccessLog::Stdout => AccessLog::to(io::stdout()),
+        spec::AccessLog::Off => AccessLog::off(),
+    };
+    let listeners = bound.addresses();
+    let metrics = Metrics::new();
+    metrics.watch_log(log.clone());
+    let around = Surroundings {
+        clock: clock.clone(),
+        live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
+        wake: Arc::new(Notify::new()),
+        metrics,
+        workers,
+        listeners: listeners.iter().map(ToString::to_string).collect(),
+    };
+    let shared = Shared {
+        live: around.live.clone(),
+        wake: around.wake.clone(),
+        clock: clock.clone(),
+        log: log.clone(),
+    };
+    let (handle, inbox, reloads) = Handle::new();
+    let stop_control = Arc::new(Notify::new());
+    let admin_address = admin.address();
+    let drain = spec.drain;
+    let (ready, started) = sync_channel(1);
+    let room = Room {
+        around,
+        store,
+        spec,
+        admin,
+        handle: handle.clone(),
+        inbox,
+        reloads,
+        watched: file,
+        stop: stop_control.clone(),
+    };
+    let control = thread::Builder::new()
+        .name("adit-control".to_owned())
+        .spawn(move || room.run(ready))
+        .map_err(|error| StartError(format!("can't start the control thread: {error}")))?;
+    started.recv().map_err(|_| StartError("control ended while it was starting".to_owned()))??;
+    let workers = bound.start(shared, drain).map_err(|error| StartError(format!("can't start the workers: {error}")))?;
+    Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+/// Everything that runs on the control thread.
+struct Room {
+    around: Surroundings,
+    store: Store,
+    spec: Spec,
+    admin: admin::Bound,
+    handle: Handle,
+    inbox: Inbox,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    watched: Option<PathBuf>,
+    stop: Arc<Notify>,
+}
+
+impl Room {
+    /// Runs until told to stop; says through `ready` when the first round of checks is over, or why it can't run.
+    fn run(self, ready: SyncSender<Result<(), StartError>>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _gone = ready.send(Err(StartError(format!("can't start control's runtime: {error}"))));
+                return;
+            }
+        };
+        runtime.block_on(self.serve(ready));
+    }
+
+    async fn serve(self, ready: SyncSender<Result<(), StartError>>) {
+        let (told, first_round) = oneshot::channel();
+        let mut control = match Control::new(self.around.clone(), self.store, self.spec.clone(), told) {
+            Ok(control) => control,
+            Err(why) => {
+                let _gone = ready.send(Err(StartError(why)));
+                return;
+            }
+        };
+        if let Err(why) = control.begin(self.spec) {
+            let _gone = ready.send(Err(StartError(why)));
+            return;
+        }
+        let stop_admin = self.stop.clone();
+        let admin = admin::serve(self.admin, self.handle.clone(), self.around.metrics.clone(), async move {
+            stop_admin.notified().await;
+        });
+        let reloading = reload_when_asked(self.watched, self.around.clock.clone(), self.reloads, self.handle.clone());
+        let waiting = async move {
+            // Late endpoints don't keep the door shut: requests then find out what is ready.
+            let _late = tokio::time::timeout(FIRST_ROUND, first_round).await;
+            let _gone = ready.send(Ok(()));
+        };
+        let others = async { tokio::join!(admin, reloading, waiting) };
+        tokio::select! {
+            () = control.run(self.inbox, self.stop) => {}
+            ((), (), ()) = others => {}
+        }
+    }
+}
+
+/// Reads the config again when its file changes or when someone asks, and has control apply it.
+async fn reload_when_asked(
+    watched: Option<PathBuf>,
+    clock: Clock,
+    mut requests: mpsc::Receiver<ReloadRequest>,
+    handle: Handle,
+) {
+    let Some(path) = watched else { return refuse_reloads(requests).await };
+    let mut watcher = file::Watcher::new(&path, clock);
+    loop {
+        let asked = tokio::select! {
+            () = watcher.changed() => None,
+            request = requests.recv() => match request {
+                Some(reply) => Some(reply),
+                None => return,
+            },
+        };
+        let outcome = handle.desire(file::load(&path).map_err(|error| error.to_string())).await;
+        if let Some(reply) = asked {
+            // Whoever asked may have gone; the reload took effect all the same.
+            let _gone = reply.send(outcome);
+        }
+    }
+}
+
+async fn refuse_reloads(mut requests: mpsc::Receiver<ReloadRequest>) {
+    while let Some(reply) = requests.recv().await {
+        let why = "adit runs without a config file; there is nothing to reload".to_owned();
+        let _gone = reply.send(Err(crate::control::ReloadError::Refused(why)));
+    }
+}
+
+impl Running {
+    /// Where clients connect, as really bound.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// Where the admin API listens, as really bound.
+    pub fn admin(&self) -> &AdminAddress {
+        &self.admin
+    }
+
+    /// How to speak to control.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Ends at once, from another thread, what [`Running::drain`] would wait for.
+    pub fn stop_switch(&self) -> impl Fn() + Send + Sync + 'static {
+        self.workers.stop_switch()
+    }
+
+    /// Stops accepting, lets requests in flight end (as long as `drain` in the config says), then stops. Blocks.
+    pub fn drain(self) {
+        self.workers.drain();
+        self.workers.join();
+        self.stop_control.notify_waiters();
+        self.stop_control.notify_one();
+        if self.control.join().is_err() {
+            warn!("the control thread had panicked");
+        }
+        self.log.finish();
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn said(error: impl fmt::Display) -> StartError {
+    StartError(error.to_string())
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}

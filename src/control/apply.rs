@@ -1,0 +1,190 @@
+//! A new spec: checked against what is running, then applied as a whole.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::compile;
+use super::control::{Control, Scope};
+use super::handle::{CommandError, ReloadError, Reloaded, Verb};
+use super::service::{Release, ServiceState};
+use super::store::{By, Identity};
+use crate::config::spec::{EndpointAddress, ServiceSpec, Spec, Traffic};
+use crate::domain::rollout::{Event, Machine, Wanted};
+use crate::domain::{ServiceName, Timestamp};
+
+impl Control {
+    /// Takes over what is wanted now, or says why not. A refused spec changes nothing.
+    pub(crate) fn desire(&mut self, spec: Result<Box<Spec>, String>) -> Result<Reloaded, ReloadError> {
+        let outcome = spec.map_err(ReloadError::Invalid).and_then(|spec| {
+            self.refuse_what_needs_a_restart(&spec)?;
+            self.apply(*spec)
+        });
+        self.around.metrics.reload(outcome.is_ok());
+        match &outcome {
+            Ok(reloaded) => {
+                self.problems.config = None;
+                info!(generation = reloaded.generation, "config applied");
+            }
+            Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => {
+                self.problems.config = Some(format!("the last config was refused, the one before it serves: {why}"));
+                warn!("config refused: {why}");
+            }
+            Err(ReloadError::Stopped) => {}
+        }
+        outcome
+    }
+
+    /// Applies the first spec of all.
+    ///
+    /// # Errors
+    /// When it can't be applied, or what follows from it can't be saved.
+    pub fn begin(&mut self, spec: Spec) -> Result<(), String> {
+        match self.apply(spec) {
+            Ok(_) => self.problems.store.take().map_or(Ok(()), Err),
+            Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => Err(why),
+            Err(ReloadError::Stopped) => Err("control has stopped".to_owned()),
+        }
+    }
+
+    /// Applies a spec and publishes it.
+    pub(crate) fn apply(&mut self, spec: Spec) -> Result<Reloaded, ReloadError> {
+        self.refuse_changed_builds(&spec)?;
+        let gone: Vec<_> =
+            self.services.keys().filter(|name| !spec.services.contains_key(*name)).cloned().collect();
+        for name in &gone {
+            self.remove(name);
+        }
+        for (name, wanted) in &spec.services {
+            let service =
+                self.services.entry(name.clone()).or_insert_with(|| ServiceState::new(wanted.clone()));
+            service.respecify(wanted.clone(), &mut self.slots, self.around.workers);
+        }
+        self.matcher = Arc::new(compile::matcher(spec.services.values().map(AsRef::as_ref)));
+        self.resolver.reconcile(dns_names(&spec));
+        self.spec = spec;
+        self.reconcile();
+        for (name, service) in self.spec.services.clone() {
+            self.release(&name, &service)?;
+        }
+        self.turn(Scope::All);
+        Ok(Reloaded { generation: self.generation })
+    }
+
+    /// Tells the service's machine which version is wanted; a service seen for the first time gets a machine.
+    fn release(&mut self, name: &ServiceName, spec: &ServiceSpec) -> Result<(), ReloadError> {
+        let Traffic::Release(release) = &spec.traffic else { return Ok(()) };
+        let now = self.around.clock.now();
+        let recorded = self.recorded.remove(name);
+        if let Some(service) = self.services.get_mut(name).filter(|service| service.release.is_none()) {
+            let restarted = recorded.is_some();
+            let machine = recorded.unwrap_or_else(|| Machine::first(release.clone()));
+            service.release = Some(Release::new(machine));
+            service.dirty = true;
+            if restarted {
+                self.decide(name, None, |machine| Ok(machine.on(now, Event::Restarted))).map_err(not_saved)?;
+            }
+            self.save_what_is_unsaved(name, now);
+        }
+        self.decide(name, None, |machine| {
+            let salt = compile::salt(name, machine.next_number());
+            let wanted = Wanted { release, plan: &spec.rollout, salt };
+            Ok(machine.on(now, Event::Wanted(wanted)))
+        })
+        .map_err(not_saved)
+    }
+
+    /// Without stable there is nothing to compare with, and nobody to go back to: the config asks for a switch, and gets
+    /// it as soon as the new version is ready.
+    pub(crate) fn promote_if_stable_is_gone(&mut self, name: &ServiceName, now: Timestamp) {
+        let Some((service, machine)) = self
+            .services
+            .get(name)
+            .and_then(|service| Some((service, &service.release.as_ref()?.machine)))
+            .filter(|(service, machine)| !service.versions.contains_key(machine.stable()))
+        else {
+            return;
+        };
+        let verb = match machine.rollout() {
+            Some(rollout) if service.ready(&rollout.canary) => Verb::PromoteFull,
+            Some(_) => return,
+            None => Verb::Retry(None),
+        };
+        let why = format!("stable version {} is no longer configured", machine.stable());
+        let by = By { who: "config".to_owned(), why: Some(why) };
+        if let Err(error) = self.operate(name, &verb, &by, now) {
+            warn!(service = %name, ?error, "stable is no longer configured, and the switch did not work");
+        }
+    }
+
+    fn remove(&mut self, name: &ServiceName) {
+        if let Some(mut service) = self.services.remove(name) {
+            if let Some(release) = service.release.take() {
+                self.recorded.insert(name.clone(), release.machine);
+            }
+            service.dissolve(&mut self.slots);
+        }
+    }
+
+    fn refuse_what_needs_a_restart(&self, spec: &Spec) -> Result<(), ReloadError> {
+        let now = &self.spec;
+        let changed: Vec<_> = [
+            ("workers", now.workers != spec.workers),
+            ("drain", now.drain != spec.drain),
+            ("access_log", now.access_log != spec.access_log),
+            ("admin", now.admin != spec.admin),
+            ("state", now.state_dir != spec.state_dir),
+            ("listeners", now.listeners != spec.listeners),
+        ]
+        .into_iter()
+        .filter_map(|(key, changed)| changed.then_some(key))
+        .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Err(ReloadError::Refused(format!(
+            "{} can't be changed by a reload; restart adit to change it, or set it back",
+            changed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+        )))
+    }
+
+    /// A version name seen with another image is a different build.
+    fn refuse_changed_builds(&mut self, spec: &Spec) -> Result<(), ReloadError> {
+        let now = self.around.clock.now();
+        for (name, service) in &spec.services {
+            for (version, build) in &service.versions {
+                let Some(image) = &build.image else { continue };
+                match self.store.identify(now, name, version, image) {
+                    Ok(Identity::Known | Identity::New) => {}
+                    Ok(Identity::Conflict { known }) => {
+                        return Err(ReloadError::Refused(format!(
+                            "services.{name}.versions.{version}: `{image}` is another build than the `{known}` that this \
+                             name was first seen with; give the new build a version name of its own"
+                        )));
+                    }
+                    Err(error) => return Err(ReloadError::Refused(error.to_string())),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn dns_names(spec: &Spec) -> BTreeSet<String> {
+    let versions = spec.services.values().flat_map(|service| service.versions.values());
+    versions
+        .flat_map(|version| &version.endpoints)
+        .filter_map(|endpoint| match endpoint {
+            EndpointAddress::Dns { name, .. } => Some(name.clone()),
+            EndpointAddress::Ip(_) => None,
+        })
+        .collect()
+}
+
+fn not_saved(error: CommandError) -> ReloadError {
+    let (CommandError::NotSaved(why) | CommandError::Conflict(why) | CommandError::UnknownService(why)) = error else {
+        return ReloadError::Stopped;
+    };
+    ReloadError::Refused(format!("the config was read, but a decision that follows from it could not be made: {why}"))
+}

@@ -1,0 +1,79 @@
+//! Spec, decisions and health to one snapshot.
+
+use std::sync::Arc;
+
+use super::service::ServiceState;
+use crate::config::spec::{ServiceSpec, Traffic};
+use crate::domain::routing::{Arm, Matcher, Role, Salt, Service, Split, Version};
+use crate::domain::{ServiceName, VersionName, Weight};
+
+/// All routes of all services; a service's index is its place in `services`.
+pub(crate) fn matcher<'a>(services: impl Iterator<Item = &'a ServiceSpec>) -> Matcher {
+    let routes = services
+        .enumerate()
+        .flat_map(|(index, service)| service.routes.iter().map(move |route| (route.clone(), index)));
+    Matcher::new(routes)
+}
+
+/// A service as the data plane shall see it.
+pub(crate) fn service(state: &ServiceState) -> Service {
+    let versions: Vec<_> = state
+        .versions
+        .iter()
+        .map(|(name, version)| Version {
+            name: name.clone(),
+            endpoints: version.candidates(),
+            cells: version.cells.clone(),
+        })
+        .collect();
+    let split = split(state, &versions);
+    let rollout = state.release.as_ref().and_then(|release| release.machine.rollout()).map(|it| it.number);
+    Service { name: state.spec.name.clone(), policy: state.policy.clone(), versions, split, rollout }
+}
+
+fn split(state: &ServiceState, versions: &[Version]) -> Split {
+    let index = |name: &VersionName| versions.iter().position(|version| version.name == *name);
+    match &state.spec.traffic {
+        Traffic::Weights(weights) => {
+            let arms = weights.iter().filter_map(|(name, weight)| {
+                Some(Arm { version: index(name)?, weight: *weight, role: Role::Stable })
+            });
+            Split::new(arms.collect(), weights_salt(&state.spec.name), None)
+        }
+        Traffic::Release(_) => {
+            let Some(release) = &state.release else { return Split::new(Vec::new(), Salt::default(), None) };
+            let arm = |name: &VersionName, weight: Weight, role| {
+                index(name).map(|version| Arm { version, weight, role })
+            };
+            let weight = release.machine.weight();
+            let canary = release.machine.rollout().and_then(|it| arm(&it.canary, weight, Role::Canary));
+            let rest = if canary.is_some() { weight.rest() } else { Weight::FULL };
+            let stable = arm(release.machine.stable(), rest, Role::Stable);
+            let (first, second) = release.machine.rollout().map_or((0, 0), |it| it.salt);
+            let epoch = release.evidence.as_ref().and_then(|evidence| evidence.current());
+            Split::new(canary.into_iter().chain(stable).collect(), Salt(first, second), epoch)
+        }
+    }
+}
+
+/// What divides clients in this rollout: the same on every replica and after every restart; another for every rollout,
+/// so that it is not always the same clients who meet the canary first.
+pub(crate) fn salt(service: &ServiceName, rollout: u64) -> (u64, u64) {
+    let half = |key: u64| Salt(key, rollout).hash(service.as_str().as_bytes());
+    (half(0), half(1))
+}
+
+/// Fixed weights divide clients in the same way for ever.
+fn weights_salt(service: &ServiceName) -> Salt {
+    let (first, second) = salt(service, 0);
+    Salt(first, second)
+}
+
+/// The same `Arc` as before when nothing changed in it.
+pub(crate) fn refreshed(state: &mut ServiceState) -> Arc<Service> {
+    if state.dirty || state.compiled.is_none() {
+        state.compiled = Some(Arc::new(service(state)));
+        state.dirty = false;
+    }
+    state.compiled.clone().unwrap_or_else(|| Arc::new(service(state)))
+}

@@ -1,0 +1,306 @@
+//! The loop. Per turn: hear what came, feed the machines, save, then act, compile once, publish once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::endpoints::{Names, Slots};
+use super::handle::{Inbox, Message};
+use super::service::ServiceState;
+use super::store::Store;
+use super::{compile, describe};
+use crate::clock::Clock;
+use crate::config::spec::Spec;
+use crate::domain::rollout::{Event, Machine};
+use crate::domain::routing::{Matcher, Snapshot};
+use crate::domain::stats::{PerWorker, VersionCells};
+use crate::domain::{ServiceName, Timestamp};
+use crate::health::{Change, Probes, Report};
+use crate::provider::dns::{self, Found};
+use crate::telemetry::Metrics;
+
+/// Between two turns when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Workers may wake control once in so long: 200 judgements a second at most, however fast a canary fails.
+const WAKE_PAUSE: Duration = Duration::from_millis(5);
+/// Probe results and addresses that control has not looked at yet; their senders wait beyond that.
+const REPORTS: usize = 256;
+
+/// What control shares with the rest of the program.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where the snapshot goes. Control is its only writer.
+    pub live: Arc<ArcSwap<Snapshot>>,
+    /// Workers notify it when a canary failed or an endpoint failed too often.
+    pub wake: Arc<Notify>,
+    /// Where the numbers go.
+    pub metrics: Arc<Metrics>,
+    /// How many workers count.
+    pub workers: usize,
+    /// The listeners' addresses as really bound, for status.
+    pub listeners: Vec<String>,
+}
+
+/// The one writer.
+pub struct Control {
+    pub(crate) around: Surroundings,
+    pub(crate) store: Store,
+    /// Machines of services that the config does not name now.
+    pub(crate) recorded: BTreeMap<ServiceName, Machine>,
+    pub(crate) spec: Spec,
+    pub(crate) services: BTreeMap<ServiceName, ServiceState>,
+    pub(crate) names: Names,
+    pub(crate) slots: Slots,
+    pub(crate) matcher: Arc<Matcher>,
+    pub(crate) unrouted: Arc<PerWorker<VersionCells>>,
+    pub(crate) resolver: dns::Names,
+    pub(crate) probes: Probes,
+    pub(crate) problems: Problems,
+    pub(crate) started: Timestamp,
+    pub(crate) generation: u64,
+    next_series: Timestamp,
+    reports: mpsc::Receiver<Report>,
+    found: mpsc::Receiver<Found>,
+    first_round: Option<oneshot::Sender<()>>,
+}
+
+/// Which services a turn is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All: time has passed, or a worker called.
+    All,
+    /// Those that something happened to, and those in a rollout. A probe of one of a thousand services is no reason to
+    /// look at the others.
+    Changed,
+}
+
+/// What is not as it should be, by cause.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    pub(crate) config: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) names: BTreeMap<String, String>,
+}
+
+impl Control {
+    /// Control that knows what the store recorded, and nothing yet of what is wanted. `first_round` is told once every
+    /// endpoint has been checked.
+    ///
+    /// # Errors
+    /// When the store can't be read, or the system's resolver can't be set up.
+    pub fn new(
+        around: Surroundings,
+        store: Store,
+        spec: Spec,
+        first_round: oneshot::Sender<()>,
+    ) -> Result<Self, String> {
+        let recorded = store.load().map_err(|error| error.to_string())?;
+        let (reporter, reports) = mpsc::channel(REPORTS);
+        let (finder, found) = mpsc::channel(REPORTS);
+        let unrouted = around.live.load().unrouted.clone();
+        Ok(Self {
+            resolver: dns::Names::new(around.clock.clone(), finder)
+                .map_err(|error| format!("can't set up name resolution: {error}"))?,
+            probes: Probes::new(around.clock.clone(), reporter),
+            started: around.clock.now(),
+            store,
+            recorded,
+            spec: Spec { services: BTreeMap::new(), ..spec },
+            services: BTreeMap::new(),
+            names: Names::new(),
+            slots: Slots::default(),
+            matcher: Arc::default(),
+            unrouted,
+            problems: Problems::default(),
+            generation: 0,
+            next_series: Timestamp::default(),
+            reports,
+            found,
+            first_round: Some(first_round),
+            around,
+        })
+    }
+
+    /// Turns until all senders of `inbox` are gone or `stop` is notified.
+    pub async fn run(mut self, mut inbox: Inbox, stop: Arc<Notify>) {
+        let mut pauses = pauses();
+        loop {
+            let deadline = self.deadline();
+            let mut scope = Scope::Changed;
+            tokio::select! {
+                () = stop.notified() => break,
+                Some(report) = self.reports.recv() => self.probed(report),
+                Some(found) = self.found.recv() => self.resolved(found),
+                message = inbox.recv() => match message {
+                    Some(message) => self.hear(message),
+                    None => break,
+                },
+                () = woken(&mut pauses, &self.around.wake) => scope = Scope::All,
+                () = self.around.clock.sleep_until(deadline) => scope = Scope::All,
+            }
+            self.turn(scope);
+        }
+        info!("control stopped");
+    }
+
+    /// Everything that may follow from what came: each service decides, then all of it is published at once.
+    pub(crate) fn turn(&mut self, scope: Scope) {
+        let concerned = self.services.iter().filter(|(_, service)| scope == Scope::All || service.moves());
+        let names: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            self.eject(name);
+            self.advance(name);
+        }
+        self.publish();
+        self.tell_first_round();
+    }
+
+    /// Compiles what changed and hands it to the workers.
+    pub(crate) fn publish(&mut self) {
+        let changed = self.services.values().any(|service| service.dirty || service.compiled.is_none());
+        let current = self.around.live.load();
+        if changed || !Arc::ptr_eq(&current.matcher, &self.matcher) {
+            self.generation += 1;
+            let services = self.services.values_mut().map(compile::refreshed).collect();
+            self.around.live.store(Arc::new(Snapshot {
+                generation: self.generation,
+                matcher: self.matcher.clone(),
+                services,
+                unrouted: self.unrouted.clone(),
+            }));
+        }
+        let now = self.around.clock.now();
+        if changed || now >= self.next_series {
+            self.around.metrics.publish(describe::series(self));
+            self.next_series = now + TICK;
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        // An asker that no longer waits is no error: the command was carried out all the same.
+        match message {
+            Message::Desired(spec, reply) => {
+                let _gone = reply.send(self.desire(spec));
+            }
+            Message::Command(command, reply) => {
+                let _gone = reply.send(self.command(&command));
+            }
+            Message::Status(reply) => {
+                let _gone = reply.send(describe::status(self));
+            }
+        }
+    }
+
+    /// Ejects and lets back in, by the endpoints' own answers.
+    fn eject(&mut self, name: &ServiceName) {
+        let now = self.around.clock.now();
+        let Some(service) = self.services.get_mut(name) else { return };
+        for (version, endpoint, change) in service.judge_outliers(now) {
+            if let Change::Ejected { .. } = &change {
+                self.around.metrics.ejected(name, &version);
+            }
+            warn!(service = %name, %version, %endpoint, "{change}");
+        }
+    }
+
+    /// Tells the service's machine all that may move it.
+    fn advance(&mut self, name: &ServiceName) {
+        let now = self.around.clock.now();
+        self.save_what_is_unsaved(name, now);
+        let Some(service) = self.services.get_mut(name) else { return };
+        let Some(release) = &mut service.release else { return };
+        let judgement = release.judge(now);
+        let stable = release.machine.stable().clone();
+        let canary = release.machine.rollout().map(|rollout| rollout.canary.clone());
+        let readiness = Event::Readiness {
+            canary: canary.is_some_and(|canary| service.ready(&canary)),
+            stable: service.ready(&stable),
+        };
+        // A decision that could not be saved is not made; the next turn comes to it again.
+        let _made = self.decide(name, None, |machine| Ok(machine.on(now, readiness)));
+        if let Some(judgement) = judgement {
+            let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Evidence(judgement))));
+        }
+        let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Time)));
+        self.promote_if_stable_is_gone(name, now);
+    }
+
+    fn probed(&mut self, report: Report) {
+        let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
+        for (name, service) in &mut self.services {
+            if let Some((version, endpoint)) = service.probed(report.id, report.state.clone()) {
+                self.around.metrics.health_check(name, &version, ok);
+                if service.dirty {
+                    let state = &report.state;
+                    info!(service = %name, %version, %endpoint, condition = %state.condition, "health changed");
+                }
+                return;
+            }
+        }
+    }
+
+    fn resolved(&mut self, found: Found) {
+        match found.result {
+            Ok(addresses) => {
+                self.problems.names.remove(&found.name);
+                if self.names.get(&found.name) != Some(&addresses) {
+                    info!(name = found.name, ?addresses, "name resolved");
+                    self.names.insert(found.name, addresses);
+                    self.reconcile();
+                }
+            }
+            Err(why) => {
+                // The last good addresses stay: a resolver that is down must not empty a service.
+                if self.problems.names.get(&found.name) != Some(&why) {
+                    warn!(name = found.name, why, "name not resolved");
+                }
+                self.problems.names.insert(found.name, why);
+            }
+        }
+    }
+
+    /// Brings endpoints and probes in line with spec and names.
+    pub(crate) fn reconcile(&mut self) {
+        let now = self.around.clock.now();
+        for service in self.services.values_mut() {
+            service.reconcile(&self.names, &mut self.slots, self.around.workers, now);
+        }
+        self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let tick = self.around.clock.now() + TICK;
+        if self.problems.store.is_some() {
+            // What is due can't be decided while it can't be saved: not a reason to try without a pause.
+            return tick;
+        }
+        self.services.values().filter_map(ServiceState::deadline).chain([tick]).min().unwrap_or(tick)
+    }
+
+    fn tell_first_round(&mut self) {
+        if self.first_round.is_some() && self.services.values().all(ServiceState::checked) {
+            // The program may have gone on without waiting; then nobody listens.
+            let _gone = self.first_round.take().map(|told| told.send(()));
+        }
+    }
+}
+
+fn pauses() -> Interval {
+    let mut pauses = interval(WAKE_PAUSE);
+    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pauses
+}
+
+/// Returns when a worker calls, at most once in [`WAKE_PAUSE`]. A call that is taken and then cancelled is not lost:
+/// whatever cancelled it leads to a turn that reads the same counters.
+async fn woken(pauses: &mut Interval, wake: &Notify) {
+    wake.notified().await;
+    pauses.tick().await;
+}

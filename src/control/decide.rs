@@ -1,0 +1,193 @@
+//! Save, then act. Only what lowers the canary acts first and is saved right after: weight 0 is always safe, and a slow
+//! disk must not cost users. Nothing is shown as decided before it is saved.
+
+use tracing::{error, info};
+
+use super::control::{Control, Scope};
+use super::{compile, describe};
+use super::handle::{Command, CommandError, Verb};
+use super::report::ServiceStatus;
+use super::service::Release;
+use super::store::By;
+use crate::domain::rollout::{Action, Machine, Operator, Refused, Transition};
+use crate::domain::{ServiceName, Timestamp};
+
+impl Control {
+    /// Carries out an operator's command and says how the service stands then.
+    pub(crate) fn command(&mut self, command: &Command) -> Result<ServiceStatus, CommandError> {
+        self.known(&command.service)?;
+        let by = By { who: command.who.clone(), why: command.why.clone() };
+        let now = self.around.clock.now();
+        info!(service = %command.service, verb = ?command.verb, who = by.who, why = by.why, "command");
+        self.operate(&command.service, &command.verb, &by, now)?;
+        self.turn(Scope::Changed);
+        describe::service_status(self, &command.service)
+            .ok_or_else(|| CommandError::UnknownService(command.service.to_string()))
+    }
+
+    /// Tells the service's machine what an operator (or the config in its place) wants.
+    pub(crate) fn operate(
+        &mut self,
+        name: &ServiceName,
+        verb: &Verb,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return Ok(()) };
+        self.decide(name, Some(by), |machine| {
+            let salt = compile::salt(name, machine.next_number());
+            let operator = match verb {
+                Verb::Promote => Operator::Promote,
+                Verb::PromoteFull => Operator::PromoteFull,
+                Verb::Abort => Operator::Abort,
+                Verb::Pause => Operator::Pause,
+                Verb::Resume => Operator::Resume,
+                Verb::SetWeight(weight) => Operator::SetWeight(*weight),
+                Verb::Retry(version) => {
+                    Operator::Retry { version: version.as_ref(), plan: &spec.rollout, salt }
+                }
+            };
+            machine.operator(now, operator)
+        })
+    }
+
+    /// Lets `change` move the service's machine, and sees to what follows.
+    pub(crate) fn decide(
+        &mut self,
+        name: &ServiceName,
+        by: Option<&By>,
+        change: impl FnOnce(&mut Machine) -> Result<Vec<Action>, Refused>,
+    ) -> Result<(), CommandError> {
+        let now = self.around.clock.now();
+        let Some(release) = self.release_of(name) else { return Ok(()) };
+        let before = release.machine.clone();
+        let actions = change(&mut release.machine).map_err(|refused| CommandError::Conflict(refused.to_string()))?;
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let lowers = release.machine.retreats_from(&before);
+        if lowers {
+            self.act(name, &actions, now);
+            self.publish();
+        }
+        let saved = self.save(name, &transitions(&actions), by, now);
+        match saved {
+            Ok(()) => {
+                if !lowers {
+                    self.act(name, &actions, now);
+                }
+                self.announce(name, &actions);
+                Ok(())
+            }
+            Err(error) => {
+                self.unmake(name, before, &actions, lowers);
+                Err(CommandError::NotSaved(error))
+            }
+        }
+    }
+
+    /// Tries again to save what had to be acted on at once, or is not in the store for another reason.
+    pub(crate) fn save_what_is_unsaved(&mut self, name: &ServiceName, now: Timestamp) {
+        if self.release_of(name).is_none_or(|release| release.saved) {
+            return;
+        }
+        // It says so itself when it can't, and the next turn tries again.
+        let _saved = self.save(name, &[], None, now);
+    }
+
+    fn release_of(&mut self, name: &ServiceName) -> Option<&mut Release> {
+        self.services.get_mut(name)?.release.as_mut()
+    }
+
+    fn act(&mut self, name: &ServiceName, actions: &[Action], now: Timestamp) {
+        let workers = self.around.workers;
+        let Some(service) = self.services.get_mut(name) else { return };
+        let spec = service.spec.clone();
+        if let Some(release) = &mut service.release {
+            release.act(actions, &spec, workers, now);
+        }
+        service.dirty = true;
+    }
+
+    fn save(
+        &mut self,
+        name: &ServiceName,
+        transitions: &[Transition],
+        by: Option<&By>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let Some(release) = self.services.get_mut(name).and_then(|service| service.release.as_mut()) else {
+            return Ok(());
+        };
+        // What could not be saved before comes first, so that the record keeps its order.
+        let all = [release.unsaved.as_slice(), transitions].concat();
+        match self.store.save(now, name, &release.machine, &all, by) {
+            Ok(()) => {
+                release.saved = true;
+                release.unsaved.clear();
+                self.problems.store = None;
+                Ok(())
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.problems.store.as_ref() != Some(&text) {
+                    error!(service = %name, error = text, "a decision could not be saved");
+                }
+                self.problems.store = Some(text.clone());
+                Err(text)
+            }
+        }
+    }
+
+    /// What could not be saved is not decided; but a weight that was lowered stays lowered, and is saved later.
+    fn unmake(&mut self, name: &ServiceName, before: Machine, actions: &[Action], lowered: bool) {
+        let Some(release) = self.release_of(name) else { return };
+        if lowered {
+            release.saved = false;
+            release.unsaved.extend(transitions(actions));
+        } else {
+            release.machine = before;
+        }
+    }
+
+    fn announce(&mut self, name: &ServiceName, actions: &[Action]) {
+        for transition in transitions(actions) {
+            self.around.metrics.transition(name, transition.to.as_str());
+            info!(
+                service = %name,
+                rollout = transition.rollout,
+                from = transition.from.as_str(),
+                to = transition.to.as_str(),
+                weight = %transition.weight,
+                reason = %transition.reason,
+                "rollout"
+            );
+        }
+    }
+
+    fn known(&self, name: &ServiceName) -> Result<(), CommandError> {
+        match self.services.get(name) {
+            None => {
+                let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
+                Err(CommandError::UnknownService(format!(
+                    "there is no service `{name}`; known: {}",
+                    known.join(", ")
+                )))
+            }
+            Some(service) if service.release.is_none() => Err(CommandError::Conflict(format!(
+                "service `{name}` has fixed weights and no rollouts; change `weights` in the config, or use `release`"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn transitions(actions: &[Action]) -> Vec<Transition> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Record(transition) => Some(transition.clone()),
+            Action::Save | Action::OpenEpoch { .. } | Action::CloseEpoch => None,
+        })
+        .collect()
+}

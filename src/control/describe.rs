@@ -1,0 +1,212 @@
+//! How things stand, told to people (status) and to machines (metrics).
+
+use super::control::Control;
+use super::endpoints::{EndpointState, VersionState};
+use super::evidence::observed;
+use super::report::{EndpointStatus, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
+use super::service::{Release, ServiceState};
+use crate::config::spec::{EndpointAddress, Traffic};
+use crate::domain::rollout::{Machine, PhaseName};
+use crate::domain::stats::MethodLabel;
+use crate::domain::{ServiceName, VersionName, Weight};
+use crate::health::{Condition, Place};
+use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
+
+/// The whole program.
+pub(crate) fn status(control: &Control) -> Status {
+    let services: Vec<_> =
+        control.services.iter().map(|(name, state)| service(name, state, control)).collect();
+    Status {
+        adit: env!("CARGO_PKG_VERSION").to_owned(),
+        started: rfc3339(control.started),
+        generation: control.generation,
+        listeners: control.around.listeners.clone(),
+        ready: control.services.values().all(ServiceState::serves),
+        problems: problems(control),
+        services,
+    }
+}
+
+/// One service; `None` when there is none of this name.
+pub(crate) fn service_status(control: &Control, name: &ServiceName) -> Option<ServiceStatus> {
+    control.services.get(name).map(|state| service(name, state, control))
+}
+
+/// What metrics show.
+pub(crate) fn series(control: &Control) -> Series {
+    let services = control
+        .services
+        .iter()
+        .map(|(name, state)| ServiceSeries {
+            name: name.clone(),
+            versions: state.versions.iter().map(|(name, version)| version_series(name, version)).collect(),
+            rollout: state.release.as_ref().map(|release| RolloutSeries {
+                weight: release.machine.weight(),
+                observed: observed_now(release),
+                phase: release.machine.phase().as_str().to_owned(),
+            }),
+        })
+        .collect();
+    Series { services, unrouted: control.unrouted.clone() }
+}
+
+fn problems(control: &Control) -> Vec<String> {
+    let problems = &control.problems;
+    let names = problems.names.iter().map(|(name, why)| format!("name {name} can't be resolved: {why}"));
+    problems.config.iter().chain(&problems.store).cloned().chain(names).collect()
+}
+
+fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> ServiceStatus {
+    let machine = state.release.as_ref().map(|release| &release.machine);
+    let versions = state
+        .versions
+        .iter()
+        .map(|(name, version)| {
+            let (role, weight) = role(name, state);
+            VersionStatus {
+                name: name.clone(),
+                role: role.to_owned(),
+                image: version.spec.image.clone(),
+                weight,
+                requests: requests(version, 100),
+                failures: requests(version, 500),
+                endpoints: endpoints(version, control),
+            }
+        })
+        .collect();
+    ServiceStatus {
+        name: name.clone(),
+        stable: machine.map(|machine| machine.stable().clone()),
+        canary: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.canary.clone()),
+        phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
+        rollout: state.release.as_ref().and_then(rollout),
+        versions,
+    }
+}
+
+fn rollout(release: &Release) -> Option<RolloutStatus> {
+    let verdict = release.judgement.as_ref().map(|judgement| judgement.verdict.clone());
+    if let Some(rollout) = release.machine.rollout() {
+        return Some(RolloutStatus {
+            number: rollout.number,
+            stable: rollout.stable.clone(),
+            canary: rollout.canary.clone(),
+            outcome: None,
+            reason: rollout.reason.to_string(),
+            step: rollout.step(),
+            steps: rollout.plan.steps.len(),
+            weight: release.machine.weight(),
+            observed: observed_now(release),
+            verdict,
+            started: rfc3339(rollout.started),
+            ended: None,
+        });
+    }
+    let ended = release.machine.last()?;
+    Some(RolloutStatus {
+        number: ended.number,
+        stable: ended.stable.clone(),
+        canary: ended.canary.clone(),
+        outcome: Some(ended.end.phase().as_str().to_owned()),
+        reason: ended.reason.to_string(),
+        step: ended.step,
+        steps: ended.steps,
+        weight: Weight::ZERO,
+        observed: None,
+        verdict: ended.verdict.clone().or(verdict),
+        started: rfc3339(ended.started),
+        ended: Some(rfc3339(ended.at)),
+    })
+}
+
+fn observed_now(release: &Release) -> Option<f64> {
+    observed(&release.evidence.as_ref()?.step())
+}
+
+fn role(name: &VersionName, state: &ServiceState) -> (&'static str, Weight) {
+    match (&state.spec.traffic, &state.release) {
+        (Traffic::Weights(weights), _) => weights
+            .iter()
+            .find(|(version, _)| version == name)
+            .map_or(("standby", Weight::ZERO), |(_, weight)| ("weighted", *weight)),
+        (Traffic::Release(_), None) => ("standby", Weight::ZERO),
+        (Traffic::Release(_), Some(release)) => {
+            let machine = &release.machine;
+            let canary = machine.rollout().is_some_and(|rollout| rollout.canary == *name);
+            if canary {
+                ("canary", machine.weight())
+            } else if machine.stable() == name {
+                ("stable", machine.weight().rest())
+            } else {
+                ("standby", Weight::ZERO)
+            }
+        }
+    }
+}
+
+fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
+    let unresolved = version.spec.endpoints.iter().filter_map(|endpoint| match endpoint {
+        EndpointAddress::Dns { name, .. } if control.names.get(name).is_none_or(Vec::is_empty) => {
+            Some(EndpointStatus {
+                endpoint: endpoint.to_string(),
+                address: None,
+                state: "unresolved".to_owned(),
+                reason: control.problems.names.get(name).cloned().unwrap_or_else(|| "being looked up".to_owned()),
+                last_check: None,
+                last_check_at: None,
+                streak: 0,
+                in_flight: 0,
+            })
+        }
+        EndpointAddress::Dns { .. } | EndpointAddress::Ip(_) => None,
+    });
+    version.endpoints.iter().map(endpoint).chain(unresolved).collect()
+}
+
+fn endpoint(state: &EndpointState) -> EndpointStatus {
+    let check = &state.check;
+    let last = check.last.as_ref();
+    let (word, reason) = match check.condition {
+        Condition::New => ("new", "waits for its first passed check".to_owned()),
+        Condition::Down => ("down", "fails its checks".to_owned()),
+        Condition::Up => match state.outlier.place() {
+            Place::Ejected { .. } => ("ejected", state.outlier.to_string()),
+            Place::Probation { .. } => ("probation", state.outlier.to_string()),
+            Place::In { .. } => ("ready", "passes its checks".to_owned()),
+        },
+    };
+    EndpointStatus {
+        endpoint: state.declared.to_string(),
+        address: Some(state.address.to_string()),
+        state: word.to_owned(),
+        reason,
+        last_check: last.map(|last| last.result.to_string()),
+        last_check_at: last.map(|last| rfc3339(last.at)),
+        streak: check.streak,
+        in_flight: state.cells.workers.iter().map(|worker| worker.in_flight.get()).sum(),
+    }
+}
+
+/// Requests that ended with a status of `from` or above.
+fn requests(version: &VersionState, from: u16) -> u64 {
+    version.cells.sum(|cells| {
+        cells
+            .codes()
+            .filter(|code| *code >= from)
+            .map(|code| MethodLabel::ALL.iter().map(|method| cells.requests(code, *method)).sum::<u64>())
+            .sum()
+    })
+}
+
+fn version_series(name: &VersionName, version: &VersionState) -> VersionSeries {
+    VersionSeries {
+        name: name.clone(),
+        image: version.spec.image.clone(),
+        cells: version.cells.clone(),
+        endpoints: version
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointSeries { name: endpoint.address.to_string(), up: endpoint.usable() })
+            .collect(),
+    }
+}

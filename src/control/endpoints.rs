@@ -1,0 +1,205 @@
+//! One version's endpoints as control knows them: where they are, how they do, whether they may be used.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::config::spec::{EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
+use crate::domain::Timestamp;
+use crate::domain::routing::{Endpoint, EndpointId, Standing};
+use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
+use crate::health::{
+    self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample,
+};
+
+/// The addresses that names were last found to have.
+pub(crate) type Names = BTreeMap<String, Vec<IpAddr>>;
+
+/// A version of a service, with its endpoints.
+#[derive(Debug)]
+pub(crate) struct VersionState {
+    pub(crate) spec: VersionSpec,
+    pub(crate) cells: Arc<PerWorker<VersionCells>>,
+    pub(crate) endpoints: Vec<EndpointState>,
+}
+
+/// One address that serves a version.
+#[derive(Debug)]
+pub(crate) struct EndpointState {
+    pub(crate) id: EndpointId,
+    pub(crate) address: SocketAddr,
+    pub(crate) declared: Arc<str>,
+    pub(crate) cells: Arc<EndpointCells>,
+    pub(crate) check: CheckState,
+    pub(crate) outlier: Outlier,
+}
+
+/// Hands out endpoint ids: dense slots, each use with a birth of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    free: Vec<u32>,
+    next: u32,
+    births: u32,
+}
+
+impl Slots {
+    fn take(&mut self) -> EndpointId {
+        self.births = self.births.wrapping_add(1);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        });
+        EndpointId { slot, birth: self.births }
+    }
+
+    fn give_back(&mut self, id: EndpointId) {
+        self.free.push(id.slot);
+    }
+}
+
+impl VersionState {
+    /// A version that nothing is known of yet.
+    pub(crate) fn new(workers: usize) -> Self {
+        let spec = VersionSpec { endpoints: Vec::new(), image: None };
+        Self { spec, cells: Arc::new(PerWorker::new(workers)), endpoints: Vec::new() }
+    }
+
+    /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
+    /// health, counters and connections. Returns whether anything changed.
+    pub(crate) fn reconcile(&mut self, names: &Names, slots: &mut Slots, workers: usize, now: Timestamp) -> bool {
+        let wanted = addresses(&self.spec, names);
+        let before = self.endpoints.len();
+        self.endpoints.retain(|endpoint| {
+            let stays = wanted.contains_key(&endpoint.address);
+            if !stays {
+                slots.give_back(endpoint.id);
+            }
+            stays
+        });
+        let mut changed = self.endpoints.len() != before;
+        for (address, declared) in wanted {
+            if self.endpoints.iter().all(|endpoint| endpoint.address != address) {
+                self.endpoints.push(EndpointState {
+                    id: slots.take(),
+                    address,
+                    declared: declared.into(),
+                    cells: Arc::new(EndpointCells::new(workers)),
+                    check: CheckState::new(now),
+                    outlier: Outlier::new(now),
+                });
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Gives all endpoints' slots back: the version is gone.
+    pub(crate) fn dissolve(self, slots: &mut Slots) {
+        for endpoint in self.endpoints {
+            slots.give_back(endpoint.id);
+        }
+    }
+
+    /// Whether any endpoint may be given requests.
+    pub(crate) fn ready(&self) -> bool {
+        self.endpoints.iter().any(EndpointState::usable)
+    }
+
+    /// What the data plane may use: the usable endpoints. When none passes its checks, all that once did: a request
+    /// that may fail is better than one that must (DATA_PLANE: panic only at zero healthy).
+    pub(crate) fn candidates(&self) -> Vec<Endpoint> {
+        let usable: Vec<_> = self.endpoints.iter().filter(|endpoint| endpoint.usable()).collect();
+        let chosen = if usable.is_empty() {
+            self.endpoints.iter().filter(|endpoint| endpoint.check.condition == Condition::Down).collect()
+        } else {
+            usable
+        };
+        chosen.into_iter().map(EndpointState::compile).collect()
+    }
+
+    /// Looks at the counters and ejects, or lets back in, whom the rules name.
+    pub(crate) fn judge_outliers(&mut self, now: Timestamp, spec: &EjectSpec) -> Vec<(SocketAddr, Change)> {
+        let mut candidates: Vec<_> = self
+            .endpoints
+            .iter_mut()
+            .map(|endpoint| Candidate {
+                sample: sample(&endpoint.cells),
+                fit: endpoint.check.condition == Condition::Up,
+                record: &mut endpoint.outlier,
+            })
+            .collect();
+        let changes = health::judge(now, &mut candidates, spec, fastrand::f64);
+        changes
+            .into_iter()
+            .map(|(index, change)| {
+                let endpoint = &self.endpoints[index];
+                if matches!(change, Change::Ejected { .. }) {
+                    endpoint.cells.forgive();
+                }
+                (endpoint.address, change)
+            })
+            .collect()
+    }
+
+    /// The next moment at which an ejection may change.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.endpoints.iter().filter_map(|endpoint| health::deadline(&endpoint.outlier)).min()
+    }
+
+    /// The probes that the endpoints need.
+    pub(crate) fn probes(&self, health: &HealthSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+        self.endpoints.iter().map(|endpoint| {
+            let plan = ProbePlan {
+                address: endpoint.address,
+                host: endpoint.declared.to_string(),
+                spec: health.clone(),
+            };
+            (endpoint.id, plan)
+        })
+    }
+}
+
+impl EndpointState {
+    /// Passed its checks and is not ejected.
+    pub(crate) fn usable(&self) -> bool {
+        self.check.condition == Condition::Up && !matches!(self.outlier.place(), Place::Ejected { .. })
+    }
+
+    fn compile(&self) -> Endpoint {
+        Endpoint {
+            id: self.id,
+            address: self.address,
+            declared: self.declared.clone(),
+            standing: match self.outlier.place() {
+                Place::Probation { .. } => Standing::Probation,
+                Place::In { .. } | Place::Ejected { .. } => Standing::Ready,
+            },
+            cells: self.cells.clone(),
+        }
+    }
+}
+
+/// Each address that the version has now, with the way it was written.
+fn addresses(spec: &VersionSpec, names: &Names) -> BTreeMap<SocketAddr, String> {
+    let mut found = BTreeMap::new();
+    for endpoint in &spec.endpoints {
+        match endpoint {
+            EndpointAddress::Ip(address) => {
+                found.insert(*address, endpoint.to_string());
+            }
+            EndpointAddress::Dns { name, port } => {
+                for ip in names.get(name).into_iter().flatten() {
+                    found.entry(SocketAddr::new(*ip, *port)).or_insert_with(|| endpoint.to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+fn sample(cells: &EndpointCells) -> Sample {
+    // In this order: workers count a failure before its attempt, so no failure is missed.
+    let attempts = cells.workers.sum(|worker| worker.attempts.get());
+    let failures = cells.workers.sum(|worker| worker.failures.get());
+    Sample { attempts, failures, streak: cells.streak() }
+}

@@ -1,0 +1,183 @@
+//! One service as control knows it: what is wanted, what its endpoints do, where its rollout stands.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::endpoints::{Names, Slots, VersionState};
+use super::evidence::Evidence;
+use crate::config::spec::{ServiceSpec, Traffic};
+use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
+use crate::domain::routing::{EndpointId, Policy, Service};
+use crate::domain::{Timestamp, VersionName};
+use crate::health::{Change, CheckState, ProbePlan};
+
+/// A service's live state.
+pub(crate) struct ServiceState {
+    pub(crate) spec: Arc<ServiceSpec>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) versions: BTreeMap<VersionName, VersionState>,
+    /// `None` with fixed weights.
+    pub(crate) release: Option<Release>,
+    /// What the data plane was given last.
+    pub(crate) compiled: Option<Arc<Service>>,
+    /// Whether that is out of date.
+    pub(crate) dirty: bool,
+}
+
+/// Where a service's releases stand.
+pub(crate) struct Release {
+    pub(crate) machine: Machine,
+    /// Of the rollout under way.
+    pub(crate) evidence: Option<Evidence>,
+    /// The verdict so far, or the last one.
+    pub(crate) judgement: Option<Judgement>,
+    /// Whether the store has the machine as it is.
+    pub(crate) saved: bool,
+    /// Decided and acted on (they lowered the weight), but not saved yet.
+    pub(crate) unsaved: Vec<Transition>,
+}
+
+impl ServiceState {
+    /// A service that nothing is known of yet.
+    pub(crate) fn new(spec: Arc<ServiceSpec>) -> Self {
+        let policy = Arc::new(spec.policy.clone());
+        let versions = BTreeMap::new();
+        Self { spec, policy, versions, release: None, compiled: None, dirty: true }
+    }
+
+    /// Takes over a new spec. Versions and endpoints that stay keep all that is known of them.
+    pub(crate) fn respecify(&mut self, spec: Arc<ServiceSpec>, slots: &mut Slots, workers: usize) {
+        if *self.policy != spec.policy {
+            self.policy = Arc::new(spec.policy.clone());
+        }
+        let gone: Vec<_> =
+            self.versions.keys().filter(|name| !spec.versions.contains_key(*name)).cloned().collect();
+        for version in gone.iter().filter_map(|name| self.versions.remove(name)) {
+            version.dissolve(slots);
+        }
+        for (name, version) in &spec.versions {
+            let state =
+                self.versions.entry(name.clone()).or_insert_with(|| VersionState::new(workers));
+            state.spec = version.clone();
+        }
+        if let Traffic::Weights(_) = spec.traffic {
+            self.release = None;
+        }
+        self.spec = spec;
+        self.dirty = true;
+    }
+
+    /// Brings all endpoints in line with the addresses that names have now.
+    pub(crate) fn reconcile(&mut self, names: &Names, slots: &mut Slots, workers: usize, now: Timestamp) {
+        for version in self.versions.values_mut() {
+            self.dirty |= version.reconcile(names, slots, workers, now);
+        }
+    }
+
+    /// Ends the service: all its slots are free again.
+    pub(crate) fn dissolve(self, slots: &mut Slots) {
+        for version in self.versions.into_values() {
+            version.dissolve(slots);
+        }
+    }
+
+    /// Whether this version has a usable endpoint.
+    pub(crate) fn ready(&self, version: &VersionName) -> bool {
+        self.versions.get(version).is_some_and(VersionState::ready)
+    }
+
+    /// Whether users get answers: their versions have usable endpoints.
+    pub(crate) fn serves(&self) -> bool {
+        match (&self.spec.traffic, &self.release) {
+            (Traffic::Weights(weights), _) => {
+                weights.iter().all(|(name, weight)| weight.parts() == 0 || self.ready(name))
+            }
+            (Traffic::Release(_), Some(release)) => self.ready(release.machine.stable()),
+            (Traffic::Release(_), None) => false,
+        }
+    }
+
+    /// Whether something happened to it, or a rollout is under way.
+    pub(crate) fn moves(&self) -> bool {
+        self.dirty || self.release.as_ref().is_some_and(|release| release.machine.rollout().is_some())
+    }
+
+    /// Whether every endpoint that users depend on has been checked once.
+    pub(crate) fn checked(&self) -> bool {
+        self.versions.values().all(|version| {
+            let resolved = !version.endpoints.is_empty() || version.spec.endpoints.is_empty();
+            resolved && version.endpoints.iter().all(|endpoint| endpoint.check.last.is_some())
+        })
+    }
+
+    /// Notes what a probe found; `None` when the endpoint is not this service's.
+    pub(crate) fn probed(&mut self, id: EndpointId, check: CheckState) -> Option<(VersionName, SocketAddr)> {
+        for (name, version) in &mut self.versions {
+            if let Some(endpoint) = version.endpoints.iter_mut().find(|endpoint| endpoint.id == id) {
+                self.dirty |= endpoint.check.condition != check.condition;
+                endpoint.check = check;
+                return Some((name.clone(), endpoint.address));
+            }
+        }
+        None
+    }
+
+    /// The probes that the endpoints need.
+    pub(crate) fn probes(&self) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+        self.versions.values().flat_map(|version| version.probes(&self.spec.health))
+    }
+
+    /// Ejects and lets back in whom the rules name.
+    pub(crate) fn judge_outliers(&mut self, now: Timestamp) -> Vec<(VersionName, SocketAddr, Change)> {
+        let mut all = Vec::new();
+        for (name, version) in &mut self.versions {
+            let changes = version.judge_outliers(now, &self.spec.eject);
+            self.dirty |= !changes.is_empty();
+            all.extend(changes.into_iter().map(|(address, change)| (name.clone(), address, change)));
+        }
+        all
+    }
+
+    /// The next moment at which something may change by itself.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let release = self.release.as_ref().and_then(|release| release.machine.deadline());
+        self.versions.values().filter_map(VersionState::deadline).chain(release).min()
+    }
+}
+
+impl Release {
+    /// Where a machine stands that was recorded, or has just begun.
+    pub(crate) fn new(machine: Machine) -> Self {
+        Self { machine, evidence: None, judgement: None, saved: false, unsaved: Vec::new() }
+    }
+
+    /// Does what the machine said, as far as it concerns the evidence.
+    pub(crate) fn act(&mut self, actions: &[Action], spec: &ServiceSpec, workers: usize, now: Timestamp) {
+        for action in actions {
+            match (action, self.machine.rollout()) {
+                (Action::OpenEpoch { weight, step }, Some(rollout)) => {
+                    let evidence = self.evidence.get_or_insert_with(|| {
+                        Evidence::new(&rollout.plan, &spec.policy.affinity, workers, now)
+                    });
+                    evidence.open(*weight, *step, now);
+                }
+                (Action::CloseEpoch, _) => self.evidence = None,
+                (Action::OpenEpoch { .. } | Action::Record(_) | Action::Save, _) => {}
+            }
+        }
+    }
+
+    /// Reads the evidence and says what to make of it; `None` when no rollout is being judged.
+    pub(crate) fn judge(&mut self, now: Timestamp) -> Option<Judgement> {
+        let rollout = self.machine.rollout()?;
+        let evidence = self.evidence.as_mut()?;
+        evidence.gather(now);
+        let assessment = evidence.assess(now);
+        let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
+        let decision = decide(&assessment, progress, &rollout.plan.advance);
+        let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
+        self.judgement = Some(judgement.clone());
+        Some(judgement)
+    }
+}

@@ -1,0 +1,81 @@
+//! The database's tables, and how an older file becomes a newer one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::StoreError;
+
+/// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE machines (
+        service  TEXT PRIMARY KEY,
+        machine  TEXT NOT NULL,     -- JSON
+        saved_at INTEGER NOT NULL   -- all times: microseconds since 1970 UTC
+    ) STRICT;
+
+    CREATE TABLE rollouts (
+        service TEXT NOT NULL,
+        number  INTEGER NOT NULL,
+        stable  TEXT NOT NULL,
+        canary  TEXT NOT NULL,
+        started INTEGER NOT NULL,
+        ended   INTEGER,
+        outcome TEXT,
+        PRIMARY KEY (service, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE transitions (
+        id      INTEGER PRIMARY KEY,
+        service TEXT NOT NULL,
+        rollout INTEGER NOT NULL,
+        record  TEXT NOT NULL,      -- JSON
+        who     TEXT,
+        why     TEXT
+    ) STRICT;
+    CREATE INDEX transitions_of_rollout ON transitions (service, rollout, id);
+
+    CREATE TABLE identities (
+        service    TEXT NOT NULL,
+        version    TEXT NOT NULL,
+        image      TEXT NOT NULL,
+        first_seen INTEGER NOT NULL,
+        PRIMARY KEY (service, version)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
+    INSERT INTO starts VALUES (0);
+"];
+
+/// Opens the database, brings it to the newest schema and proves that it can be written.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let sqlite = |cause| StoreError::sqlite(path, cause);
+    let mut connection = Connection::open(path).map_err(sqlite)?;
+    // FULL: in WAL mode the default may lose the last commits at a power cut.
+    connection
+        .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        .map_err(sqlite)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    migrate(&transaction, path)?;
+    // A real write, so that a full disk shows now and not at the first decision.
+    transaction
+        .execute("UPDATE starts SET count = count + 1", [])
+        .and_then(|_| transaction.commit())
+        .map_err(sqlite)?;
+    Ok(connection)
+}
+
+fn migrate(transaction: &Transaction<'_>, path: &Path) -> Result<(), StoreError> {
+    let sqlite = |cause| StoreError::sqlite(path, cause);
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in &MIGRATIONS[done..] {
+        transaction.execute_batch(step).map_err(sqlite)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(sqlite)
+}
