@@ -25,6 +25,9 @@ use crate::telemetry::{AccessLog, Metrics};
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
 const FIRST_ROUND: Duration = Duration::from_millis(1500);
 
+/// How long the log's reader may take to read the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// What to run.
 pub struct Options {
     /// What is wanted.
@@ -46,6 +49,10 @@ pub struct Running {
     log: AccessLog,
 }
 
+/// Cuts a drain short.
+#[derive(Clone)]
+pub struct StopSwitch(Workers);
+
 /// Why the program can't run: what, where, what to do.
 #[derive(Debug)]
 pub struct StartError(String);
@@ -62,7 +69,8 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
     let log = match spec.access_log {
-        spec::AccessLog::Stdout => AccessLog::to(io::stdout()),
+        spec::AccessLog::Stdout => AccessLog::to(io::stdout())
+            .map_err(|error| StartError(format!("can't start the access log's thread: {error}")))?,
         spec::AccessLog::Off => AccessLog::off(),
     };
     let listeners = bound.addresses();
@@ -84,7 +92,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     };
     let (handle, inbox, reloads) = Handle::new();
     let stop_control = Arc::new(Notify::new());
-    let admin_address = admin.address();
+    let admin_address = admin.address().clone();
     let drain = spec.drain;
     let (ready, started) = sync_channel(1);
     let room = Room {
@@ -213,8 +221,8 @@ impl Running {
     }
 
     /// Ends at once, from another thread, what [`Running::drain`] would wait for.
-    pub fn stop_switch(&self) -> impl Fn() + Send + Sync + 'static {
-        self.workers.stop_switch()
+    pub fn stop_switch(&self) -> StopSwitch {
+        StopSwitch(self.workers.clone())
     }
 
     /// Stops accepting, lets requests in flight end (as long as `drain` in the config says), then stops. Blocks.
@@ -226,7 +234,16 @@ impl Running {
         if self.control.join().is_err() {
             warn!("the control thread had panicked");
         }
-        self.log.finish();
+        if !self.log.finish(LAST_LINES) {
+            warn!("standard output takes no more: the last lines of the access log are lost");
+        }
+    }
+}
+
+impl StopSwitch {
+    /// Ends at once: requests in flight are cut off.
+    pub fn now(&self) {
+        self.0.stop();
     }
 }
 

@@ -1,1 +1,18 @@
-//! The admin API: how things stand, and the verbs, over HTTP.
+//! The admin API: how things stand, and the verbs, over HTTP. It asks control and passes the answer on; it decides
+//! nothing about a release itself.
+
+mod bind;
+mod commands;
+mod guard;
+mod problem;
+mod routes;
+mod serve;
+
+pub use bind::{BindError, Bound, bind};
+pub use commands::WHO;
+pub use problem::{Code, Problem};
+pub use routes::Readiness;
+pub use serve::serve;
+
+#[cfg(test)]
+mod tests;

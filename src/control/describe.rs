@@ -3,11 +3,11 @@
 use super::control::Control;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
-use super::report::{EndpointStatus, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
+use super::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
 use crate::domain::rollout::{Machine, PhaseName};
-use crate::domain::stats::MethodLabel;
+use crate::domain::stats::{MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
@@ -87,6 +87,7 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
 fn rollout(release: &Release) -> Option<RolloutStatus> {
     let verdict = release.judgement.as_ref().map(|judgement| judgement.verdict.clone());
     if let Some(rollout) = release.machine.rollout() {
+        let assessment = release.evidence.as_ref().and_then(|evidence| evidence.last());
         return Some(RolloutStatus {
             number: rollout.number,
             stable: rollout.stable.clone(),
@@ -98,6 +99,8 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
             weight: release.machine.weight(),
             observed: observed_now(release),
             verdict,
+            harm: assessment.map(|it| Odds { value: odds(it.harm_log_e), bound: odds(it.harm_bound) }),
+            proof: assessment.map(|it| Odds { value: odds(it.promote_log_e), bound: odds(it.promote_bound) }),
             started: rfc3339(rollout.started),
             ended: None,
         });
@@ -114,6 +117,8 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
         weight: Weight::ZERO,
         observed: None,
         verdict: ended.verdict.clone().or(verdict),
+        harm: None,
+        proof: None,
         started: rfc3339(ended.started),
         ended: Some(rfc3339(ended.at)),
     })

@@ -65,6 +65,11 @@ impl Evidence {
         self.last.map_or_else(EpochCounts::default, |assessment| assessment.step)
     }
 
+    /// What the judge made of it last.
+    pub(crate) fn last(&self) -> Option<&Assessment> {
+        self.last.as_ref()
+    }
+
     /// What the judge makes of it.
     pub(crate) fn assess(&mut self, now: Timestamp) -> Assessment {
         let assessment = self.judge.assess(now);

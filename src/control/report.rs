@@ -64,10 +64,25 @@ pub struct RolloutStatus {
     pub observed: Option<f64>,
     /// The verdict so far.
     pub verdict: Option<Verdict>,
+    /// The evidence so far that the canary is worse than tolerated; aborts at its bound.
+    #[serde(default)]
+    pub harm: Option<Odds>,
+    /// The evidence of this step that the canary is no worse than the promote margin; advances at its bound.
+    #[serde(default)]
+    pub proof: Option<Odds>,
     /// When it began (RFC 3339).
     pub started: String,
     /// When it ended (RFC 3339).
     pub ended: Option<String>,
+}
+
+/// Evidence as people can read it: `value : 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Odds {
+    /// As measured, 0 to 1e12.
+    pub value: f64,
+    /// Where it decides.
+    pub bound: f64,
 }
 
 /// One version of a service.
@@ -114,6 +129,21 @@ impl Status {
     /// The service with this name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name.as_str() == name)
+    }
+}
+
+impl ServiceStatus {
+    /// Whether its users can be served: some version gets requests, and each that does has an endpoint for them.
+    pub fn is_ready(&self) -> bool {
+        let mut given = self.versions.iter().filter(|version| version.weight > Weight::ZERO).peekable();
+        given.peek().is_some() && given.all(|version| version.endpoints.iter().any(EndpointStatus::is_ready))
+    }
+}
+
+impl EndpointStatus {
+    /// Whether it may be given requests.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state.as_str(), "ready" | "probation")
     }
 }
 

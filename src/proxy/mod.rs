@@ -1,1 +1,204 @@
-//! THE DATA PLANE: carries requests on worker threads of its own. Never imports control, config, rollout or provider.
+//! THE DATA PLANE: carries requests on worker threads of its own. It imports domain, telemetry and the clock, never
+//! control, config, provider or health: all it knows of them is one snapshot.
+//!
+//! The way of a request: `listeners` -> `worker` accepts -> `connection` finds the protocol -> `handler`: `normalize`,
+//! the snapshot's matcher, `assign`, `forward` (with `pool`, `headers`, `upload`) -> `answer` streams the body back ->
+//! `observe` counts when it has ended.
+
+mod alarm;
+mod answer;
+mod assign;
+mod connection;
+mod fault;
+mod forward;
+mod handler;
+mod headers;
+mod life;
+mod listeners;
+mod normalize;
+mod observe;
+mod pool;
+mod respond;
+mod socket;
+mod upload;
+mod view;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, watch};
+
+pub use listeners::BindError;
+use worker::{Phase, Worker};
+
+use crate::clock::Clock;
+use crate::domain::routing::Snapshot;
+use crate::telemetry::AccessLog;
+
+/// What the workers share with the rest of the program.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The routing that serves. Control is its only writer.
+    pub live: Arc<ArcSwap<Snapshot>>,
+    /// Told when control should look at the counts now: a canary failed a request, or an endpoint keeps failing.
+    pub wake: Arc<Notify>,
+    /// The time.
+    pub clock: Clock,
+    /// Where requests are logged.
+    pub log: AccessLog,
+}
+
+/// Worker threads that serve.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    phase: watch::Sender<Phase>,
+    vitals: Arc<Vitals>,
+}
+
+/// Sockets that are bound, and no worker yet. Clients can connect already; they wait.
+#[derive(Debug)]
+pub struct Bound {
+    /// By address, then by worker.
+    sockets: Vec<Vec<TcpListener>>,
+    workers: usize,
+}
+
+/// How the workers are, summed over all. Readable from any thread.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    panics: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Workers {
+    /// Binds all addresses for so many workers, at least one, before anything starts. Port 0: any free port.
+    ///
+    /// # Errors
+    /// For the first address that can't be bound: in use, not of this machine, not allowed.
+    pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
+        let workers = workers.max(1);
+        let sockets = addresses.iter().map(|address| listeners::bind(*address, workers));
+        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
+    }
+
+    /// Begins to end: no more connections are accepted, idle ones close at once, requests in flight may end until the
+    /// time given at the start is over.
+    pub fn drain(&self) {
+        self.phase.send_if_modified(|phase| {
+            let serving = *phase == Phase::Serving;
+            if serving {
+                *phase = Phase::Draining;
+            }
+            serving
+        });
+    }
+
+    /// Ends at once, whatever is in flight.
+    pub fn stop(&self) {
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    /// Waits until all workers have ended. Blocks the thread.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended in a panic");
+            }
+        }
+    }
+
+    /// How they are; stays readable after their end.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
+    }
+}
+
+impl Bound {
+    /// The addresses as really bound, in the order they were given.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let first = self.sockets.iter().filter_map(|sockets| sockets.first()?.local_addr().ok());
+        first.collect()
+    }
+
+    /// Starts the workers. `drain`: how long requests in flight may take to end after [`Workers::drain`].
+    ///
+    /// # Errors
+    /// When a thread or its runtime can't be made. None serves then.
+    pub fn start(mut self, shared: Shared, drain: Duration) -> io::Result<Workers> {
+        let (phase, _) = watch::channel(Phase::Serving);
+        let mut workers = Workers { threads: Vec::new(), phase, vitals: Arc::default() };
+        let (started, outcomes) = mpsc::sync_channel(self.workers);
+        for index in 0..self.workers {
+            // Each takes one socket of each address.
+            let seat = Seat {
+                index,
+                sockets: self.sockets.iter_mut().filter_map(Vec::pop).collect(),
+                shared: shared.clone(),
+                vitals: workers.vitals.clone(),
+                phase: workers.phase.subscribe(),
+                drain,
+            };
+            let started = started.clone();
+            let thread = thread::Builder::new().name(format!("adit-worker-{index}"));
+            workers.threads.push(thread.spawn(move || seat.work(&started))?);
+        }
+        // A worker that fails to start says so; the others end when `workers` is dropped.
+        outcomes.iter().take(workers.threads.len()).collect::<io::Result<()>>()?;
+        Ok(workers)
+    }
+}
+
+impl Vitals {
+    /// Panics that ended a connection or a request and nothing else.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Connections of clients that are open.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// What a worker's thread starts with.
+struct Seat {
+    index: usize,
+    sockets: Vec<TcpListener>,
+    shared: Shared,
+    vitals: Arc<Vitals>,
+    phase: watch::Receiver<Phase>,
+    drain: Duration,
+}
+
+impl Seat {
+    fn work(self, started: &mpsc::SyncSender<io::Result<()>>) {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return tell(started, Err(error)),
+        };
+        let _inside = runtime.enter();
+        let listeners = self.sockets.into_iter().map(worker::adopt).collect::<io::Result<Vec<_>>>();
+        match listeners {
+            Ok(listeners) => {
+                tell(started, Ok(()));
+                let worker = Worker::new(self.index, &self.shared, self.vitals);
+                runtime.block_on(worker::run(worker, listeners, self.phase, self.drain));
+            }
+            Err(error) => tell(started, Err(error)),
+        }
+    }
+}
+
+fn tell(started: &mpsc::SyncSender<io::Result<()>>, outcome: io::Result<()>) {
+    // Whoever started us has gone on without waiting: it failed to start another worker, and we are about to end.
+    let _gone = started.send(outcome);
+}

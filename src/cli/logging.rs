@@ -1,0 +1,30 @@
+//! The program's own log, on standard error: lines for people on a terminal, JSON lines for machines elsewhere.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use super::client::Failure;
+use super::grid::Colour;
+
+/// Says how much is logged: `error`, `warn`, `info` (default), `debug`, `trace`, or per module.
+const LEVEL: &str = "ADIT_LOG";
+
+/// Starts the log. To be called once, before anything is logged.
+///
+/// # Errors
+/// When `ADIT_LOG` can't be read.
+pub(super) fn start() -> Result<(), Failure> {
+    let level = env::var(LEVEL).ok().filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&level).map_err(|error| {
+        Failure::Usage(format!("{LEVEL}={level} is no log level ({error}); try `info` or `debug`"))
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        log.with_target(false).with_ansi(Colour::of(&io::stderr()) == Colour::Ansi).init();
+    } else {
+        log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    }
+    Ok(())
+}

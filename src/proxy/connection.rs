@@ -1,0 +1,197 @@
+//! One client's connection: which protocol it speaks, and serving it until it ends or is told to.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::handler::handle;
+use super::life::{Ending, Life};
+use super::socket::{Ahead, ClientSocket};
+use super::worker::Worker;
+use crate::clock::Clock;
+
+const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The largest request head, and what is buffered per connection and direction.
+const BUFFER: usize = 32 * 1024;
+const HEADER_LIST: u32 = 32 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const STREAMS: u32 = 100;
+const LOCAL_RESETS: usize = 256;
+const PING: Duration = Duration::from_secs(20);
+/// How much of a body that nobody wants is read, and for how long, so that the answer is not lost to a reset.
+const LINGER_BYTES: usize = 64 * 1024;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Who is at the other end.
+pub(super) struct Client {
+    pub(super) ip: IpAddr,
+    /// Its address as a field value.
+    pub(super) name: HeaderValue,
+    /// The port it connected to.
+    pub(super) port: HeaderValue,
+    pub(super) life: Rc<Life>,
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Runs the streams of a connection on its own worker.
+#[derive(Clone)]
+struct Streams(Rc<Worker>);
+
+impl Client {
+    pub(super) fn new(peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
+        let ip = peer.ip().to_canonical();
+        let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { ip, name, port: HeaderValue::from(local.port()), life }
+    }
+}
+
+/// Serves a connection until its end.
+pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: TcpStream) {
+    let (life, clock) = (client.life.clone(), worker.clock.clone());
+    poll_fn(|cx| {
+        life.on_ending(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let mut ahead = Ahead::default();
+    let Some(protocol) = or_ending(&life, sniff(&mut stream, &mut ahead, &life)).await.flatten() else {
+        return;
+    };
+    let socket = TokioIo::new(ClientSocket::new(stream, ahead, life.clone()));
+    match protocol {
+        Protocol::Http1 => serve_http1(worker, client, socket).await,
+        Protocol::Http2 => serve_http2(worker, client, socket).await,
+    }
+    if let Some(stream) = life.take_left() {
+        linger(stream, &clock).await;
+    }
+}
+
+/// Reads until it is clear which protocol is spoken. `None`: the client left.
+async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+    loop {
+        if ahead.read(stream).await.ok()? == 0 {
+            return None;
+        }
+        life.received();
+        if ahead.bytes() == PREFACE {
+            return Some(Protocol::Http2);
+        }
+        if !PREFACE.starts_with(ahead.bytes()) {
+            return Some(Protocol::Http1);
+        }
+    }
+}
+
+async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
+    let life = client.life.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = handle(worker.clone(), client.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    // hyper's own limit on heads also ends idle connections; `Life` tells the two apart.
+    let connection = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .header_read_timeout(None)
+        .keep_alive(life.ending() == Ending::Not)
+        .serve_connection(socket, service);
+    drive(&life, connection, http1::Connection::graceful_shutdown).await;
+}
+
+async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
+    let life = client.life.clone();
+    life.speaks_http2();
+    let streams = Streams(worker.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = handle(worker.clone(), client.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http2::Builder::new(streams)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .serve_connection(socket, service);
+    drive(&life, connection, http2::Connection::graceful_shutdown).await;
+}
+
+/// Polls a connection until it ends, and passes on what its [`Life`] is told.
+async fn drive<C, E>(life: &Life, connection: C, bid_farewell: impl Fn(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), E>>,
+{
+    let mut connection = pin!(connection);
+    // Whoever came while the worker was draining was told to close after its first request.
+    let mut told = life.ending();
+    poll_fn(|cx| {
+        loop {
+            // An error ends the connection; what it cost is in the record of the exchange it broke.
+            if connection.as_mut().poll(cx).is_ready() || life.ending() == Ending::Now {
+                return Poll::Ready(());
+            }
+            if told == life.ending() {
+                return Poll::Pending;
+            }
+            told = life.ending();
+            bid_farewell(connection.as_mut());
+        }
+    })
+    .await;
+}
+
+/// `None` when the connection is told to end before `future` does.
+async fn or_ending<F: Future>(life: &Life, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx: &mut Context<'_>| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if life.ending() == Ending::Not => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
+async fn linger(mut stream: TcpStream, clock: &Clock) {
+    let mut unwanted = [0; 4096];
+    let reading = async {
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut unwanted).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = clock.sleep_until(clock.now() + LINGER) => {}
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}

@@ -1,0 +1,122 @@
+//! Whose fault it is when an exchange fails. Only an endpoint's fault is ever judged.
+
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+use crate::domain::stats::ErrorReason;
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Client,
+    Endpoint,
+    Proxy,
+}
+
+/// Why an attempt on an endpoint gave no answer, or half of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AttemptError {
+    /// The version has no endpoint that may be tried.
+    NoEndpoint,
+    /// Our own lack: no file descriptor, no port, no memory for a connection.
+    NoSocket,
+    /// Nobody listens at the address, or there is no way to it.
+    Refused,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection ended before any byte of an answer.
+    Terminated,
+    /// No response headers in time.
+    ResponseTimeout,
+    /// What came is not HTTP, or not an answer to this request.
+    Malformed,
+    /// The answer broke off, or stood still for too long.
+    Incomplete,
+    /// The client's body could not be passed on.
+    Client(ClientFault),
+}
+
+/// What a client did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientFault {
+    /// Its body breaks the rules of the protocol, or broke off.
+    BrokenBody,
+    /// It sent nothing for too long in the middle of a body.
+    Stalled,
+}
+
+impl AttemptError {
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::NoSocket => Fault::Proxy,
+            Self::Client(_) => Fault::Client,
+            Self::NoEndpoint
+            | Self::Refused
+            | Self::ConnectTimeout
+            | Self::Terminated
+            | Self::ResponseTimeout
+            | Self::Malformed
+            | Self::Incomplete => Fault::Endpoint,
+        }
+    }
+
+    pub(super) fn reason(self) -> ErrorReason {
+        match self {
+            Self::NoEndpoint => ErrorReason::DestinationUnavailable,
+            Self::NoSocket => ErrorReason::ProxyInternalError,
+            Self::Refused => ErrorReason::ConnectionRefused,
+            Self::ConnectTimeout => ErrorReason::ConnectionTimeout,
+            Self::Terminated => ErrorReason::ConnectionTerminated,
+            Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
+            Self::Malformed => ErrorReason::HttpProtocolError,
+            Self::Incomplete => ErrorReason::HttpResponseIncomplete,
+            Self::Client(_) => ErrorReason::HttpRequestError,
+        }
+    }
+
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::NoEndpoint | Self::NoSocket => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused | Self::Terminated | Self::Malformed | Self::Incomplete => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Client(ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
+            Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// What becomes of a failed `connect`.
+    pub(super) fn of_connect(error: &io::Error) -> Self {
+        if is_our_lack(error) { Self::NoSocket } else { Self::Refused }
+    }
+}
+
+/// Whether the machine, not the other side, is what's missing: EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL.
+pub(super) fn is_our_lack(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOMEM: i32 = 12;
+    const ENOBUFS: i32 = 105;
+    const EADDRNOTAVAIL: i32 = 99;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOMEM | ENOBUFS | EADDRNOTAVAIL))
+}
+
+impl fmt::Display for AttemptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoEndpoint => "No endpoint of this service is ready.",
+            Self::NoSocket => "The proxy has no resources left for a connection.",
+            Self::Refused => "The endpoint could not be connected to.",
+            Self::ConnectTimeout => "The endpoint did not accept the connection in time.",
+            Self::Terminated => "The endpoint closed the connection without an answer.",
+            Self::ResponseTimeout => "The endpoint did not answer in time.",
+            Self::Malformed => "The endpoint's answer is not valid HTTP.",
+            Self::Incomplete => "The endpoint's answer broke off.",
+            Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
+            Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
+        })
+    }
+}
+
+impl std::error::Error for AttemptError {}

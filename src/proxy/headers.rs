@@ -1,0 +1,224 @@
+//! Header fields on their way through: what is between two hops stays there, what we manage comes from us alone.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What we tell the endpoint about the client.
+pub(super) struct Forwarding<'a> {
+    pub(super) client: &'a HeaderValue,
+    pub(super) port: &'a HeaderValue,
+    pub(super) request_id: &'a HeaderValue,
+}
+
+/// Makes a client's fields fit for an endpoint.
+pub(super) fn to_endpoint(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
+    let takes_trailers = takes_trailers(headers);
+    remove(headers, |name| is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name));
+    join_cookies(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    headers.insert(X_FORWARDED_FOR, forwarding.client.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PORT, forwarding.port.clone());
+    headers.insert(X_REQUEST_ID, forwarding.request_id.clone());
+}
+
+/// Makes an endpoint's fields fit for a client.
+pub(super) fn to_client(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112 section 6.3: the length is not to be believed.
+        headers.remove(CONTENT_LENGTH);
+    }
+    remove(headers, is_hop_by_hop);
+}
+
+/// Removes the fields that `unwanted` names, and those that `Connection` names (RFC 9110 section 7.6.1).
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let listed = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let listed = listed.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    // Framing and routing are not the client's to take away.
+    let listed = listed.filter(|name| *name != HOST && *name != CONTENT_LENGTH);
+    let unwanted = headers.keys().filter(|name| unwanted(name)).cloned();
+    // Most messages have none of either: nothing is allocated then.
+    let doomed: Vec<HeaderName> = unwanted.chain(listed).collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+// Compared as text: a match on string literals is a jump on the length, an array of names is built for each call.
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Fields that an endpoint must be able to believe, and `Expect`, which we answer ourselves.
+fn is_managed(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "expect"
+            | "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "x-real-ip"
+            | "x-request-id"
+    )
+}
+
+/// CGI and its heirs read `X_Forwarded_For` as `X-Forwarded-For`.
+fn looks_like_ours(name: &HeaderName) -> bool {
+    name.as_str().contains('_')
+        && name.as_str().replace('_', "-").parse::<HeaderName>().is_ok_and(|read| {
+            is_hop_by_hop(&read) || is_managed(&read) || read == HOST || read == CONTENT_LENGTH
+        })
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// RFC 9113 section 8.2.3: HTTP/2 may send a cookie in crumbs.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+            headers.insert(COOKIE, cookie);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn forwarded(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = headers(fields);
+        let value = HeaderValue::from_static;
+        to_endpoint(
+            &mut headers,
+            &Forwarding { client: &value("192.0.2.1"), port: &value("80"), request_id: &value("id") },
+        );
+        headers
+    }
+
+    #[test]
+    fn what_is_between_two_hops_stays_there() {
+        let kept = forwarded(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("connection", "x-more"),
+            ("x-secret", "1"),
+            ("x-more", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("proxy-authorization", "basic x"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+        ]);
+        let ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-request-id"];
+        let names: Vec<&str> =
+            kept.keys().map(HeaderName::as_str).filter(|name| !ours.contains(name)).collect();
+        assert_eq!(names, ["accept"]);
+    }
+
+    #[test]
+    fn connection_can_not_take_away_what_we_manage() {
+        let kept = forwarded(&[
+            ("host", "a"),
+            ("content-length", "3"),
+            ("connection", "x-forwarded-for, host, content-length"),
+        ]);
+        for name in ["x-forwarded-for", "host", "content-length"] {
+            assert!(kept.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_client_can_not_say_who_it_is() {
+        let kept = forwarded(&[
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x-forwarded_for", "10.0.0.1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-request-id", "theirs"),
+            ("content_length", "5"),
+            ("x_custom", "stays"),
+        ]);
+        assert_eq!(kept.get("x-forwarded-for").unwrap(), "192.0.2.1");
+        assert_eq!(kept.get("x-request-id").unwrap(), "id");
+        assert!(kept.contains_key("x_custom"));
+        for name in ["x_forwarded_for", "x-forwarded_for", "forwarded", "x-real-ip", "content_length"] {
+            assert!(!kept.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_the_only_transfer_option_passed_on() {
+        let kept = forwarded(&[("te", "gzip, trailers;q=0.5")]);
+        assert!(!kept.contains_key("te"));
+        let kept = forwarded(&[("te", "gzip, Trailers")]);
+        assert_eq!(
+            (kept.get("te").unwrap(), kept.get("connection").unwrap()),
+            (&HeaderValue::from_static("trailers"), &HeaderValue::from_static("te"))
+        );
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_are_joined() {
+        let kept = forwarded(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        assert_eq!(kept.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn an_answer_loses_its_hop_and_an_unbelievable_length() {
+        let mut answer = headers(&[
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("server", "theirs"),
+        ]);
+        to_client(&mut answer);
+        assert_eq!(answer.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["date", "server"]);
+    }
+}

@@ -1,0 +1,276 @@
+//! The life of a client's connection: what it is doing, for how long it may, and how it is told to end. No timer per
+//! connection: the worker looks at all of them twice a second.
+
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::domain::Timestamp;
+
+/// A client that connects and says nothing.
+const SILENT: Duration = Duration::from_secs(5);
+/// From a request's first byte until its head is whole.
+const HEAD: Duration = Duration::from_secs(10);
+/// Between two requests, ±10 % so that clients which came together do not go together.
+const IDLE: Duration = Duration::from_secs(75);
+/// While draining: a head that is half there, and a goodbye that stays unanswered.
+const DRAINING: Duration = Duration::from_secs(1);
+
+/// What one connection's socket, requests and worker tell each other. All on one thread.
+#[derive(Debug)]
+pub(super) struct Life {
+    http2: Cell<bool>,
+    requests: Cell<u64>,
+    open: Cell<u32>,
+    head: Cell<bool>,
+    unread: Cell<bool>,
+    blocked: Cell<bool>,
+    writes: Cell<u64>,
+    patience: Cell<Duration>,
+    idle: Duration,
+    seen: Cell<Seen>,
+    ending: Cell<Ending>,
+    waker: RefCell<Option<Waker>>,
+    left: RefCell<Option<TcpStream>>,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing came yet.
+    Silent,
+    /// A part of a request's head came.
+    Head,
+    /// Requests are being answered; they have limits of their own.
+    Busy,
+    /// The client does not take what it asked for.
+    Blocked,
+    /// Between two requests.
+    Idle,
+}
+
+/// What the worker saw, and since when it has been so.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    stage: Stage,
+    count: u64,
+    since: Timestamp,
+}
+
+/// Whether a connection has been told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// It goes on.
+    Not,
+    /// After the requests under way: `Connection: close`, GOAWAY.
+    Gently,
+    /// At once.
+    Now,
+}
+
+impl Life {
+    /// Of a connection that begins `now`. `chance`: uniform, 0 to 1.
+    pub(super) fn new(now: Timestamp, chance: f64) -> Self {
+        Self {
+            http2: Cell::new(false),
+            requests: Cell::new(0),
+            open: Cell::new(0),
+            head: Cell::new(false),
+            unread: Cell::new(false),
+            blocked: Cell::new(false),
+            writes: Cell::new(0),
+            patience: Cell::new(Duration::ZERO),
+            idle: IDLE.mul_f64(0.9 + 0.2 * chance),
+            seen: Cell::new(Seen { stage: Stage::Silent, count: 0, since: now }),
+            ending: Cell::new(Ending::Not),
+            waker: RefCell::new(None),
+            left: RefCell::new(None),
+        }
+    }
+
+    pub(super) fn speaks_http2(&self) {
+        self.http2.set(true);
+    }
+
+    pub(super) fn request_began(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.open.set(self.open.get() + 1);
+        self.head.set(false);
+    }
+
+    pub(super) fn request_ended(&self) {
+        self.open.set(self.open.get() - 1);
+    }
+
+    /// A request was answered before its body was read: the socket must linger, or its reset could overtake the answer.
+    pub(super) fn body_left_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// How long the client may take nothing of a response: the longest that any of its requests allows.
+    pub(super) fn allow_pauses_of(&self, patience: Duration) {
+        self.patience.set(self.patience.get().max(patience));
+    }
+
+    pub(super) fn received(&self) {
+        if self.open.get() == 0 {
+            self.head.set(true);
+        }
+    }
+
+    pub(super) fn write_blocked(&self) {
+        self.blocked.set(true);
+    }
+
+    pub(super) fn write_went_on(&self) {
+        self.blocked.set(false);
+        self.writes.set(self.writes.get() + 1);
+    }
+
+    /// Keeps the stream for [`Self::take_left`] when it has to linger; closes it otherwise.
+    pub(super) fn leave(&self, stream: TcpStream) {
+        if self.unread.get() && self.ending.get() != Ending::Now {
+            *self.left.borrow_mut() = Some(stream);
+        }
+    }
+
+    pub(super) fn take_left(&self) -> Option<TcpStream> {
+        self.left.borrow_mut().take()
+    }
+
+    /// Who is to be woken when the connection is told to end: its task.
+    pub(super) fn on_ending(&self, waker: &Waker) {
+        *self.waker.borrow_mut() = Some(waker.clone());
+    }
+
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.get()
+    }
+
+    /// Tells the connection to end, at least as hard as it was told before.
+    pub(super) fn end(&self, how: Ending) {
+        if how > self.ending.get() {
+            self.ending.set(how);
+            if let Some(waker) = self.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Looks at the connection and ends it when it has been doing the same for too long.
+    pub(super) fn look(&self, now: Timestamp) {
+        let (stage, count) = self.stage();
+        let mut seen = self.seen.get();
+        if (seen.stage, seen.count) != (stage, count) {
+            seen = Seen { stage, count, since: now };
+            self.seen.set(seen);
+        }
+        let Some(limit) = self.limit(stage) else { return };
+        if now - seen.since < limit {
+            return;
+        }
+        // An idle one is bidden farewell first, so that its client learns of it.
+        let bid = stage == Stage::Idle && self.ending.get() == Ending::Not;
+        self.end(if bid { Ending::Gently } else { Ending::Now });
+    }
+
+    fn stage(&self) -> (Stage, u64) {
+        if self.blocked.get() {
+            (Stage::Blocked, self.writes.get())
+        } else if self.open.get() > 0 {
+            (Stage::Busy, 0)
+        } else if self.head.get() && !self.http2.get() {
+            (Stage::Head, self.requests.get())
+        } else if self.requests.get() == 0 && !self.http2.get() {
+            (Stage::Silent, 0)
+        } else {
+            // Told to end or not are two stretches of time.
+            (Stage::Idle, self.requests.get() * 2 + u64::from(self.ending.get() != Ending::Not))
+        }
+    }
+
+    fn limit(&self, stage: Stage) -> Option<Duration> {
+        let draining = self.ending.get() != Ending::Not;
+        match stage {
+            Stage::Busy => None,
+            Stage::Blocked => Some(self.patience.get().max(HEAD)),
+            Stage::Silent | Stage::Head | Stage::Idle if draining => Some(DRAINING),
+            Stage::Silent => Some(SILENT),
+            Stage::Head => Some(HEAD),
+            Stage::Idle => Some(self.idle),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_silent_client_is_cut_after_five_seconds() {
+        let life = Life::new(after(0), 0.5);
+        life.look(after(4));
+        assert_eq!(life.ending(), Ending::Not);
+        life.look(after(5));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn a_trickled_head_is_cut_ten_seconds_after_its_first_byte() {
+        let life = Life::new(after(0), 0.5);
+        for second in 1..=10 {
+            life.received();
+            life.look(after(second));
+            assert_eq!(life.ending(), Ending::Not, "after {second} s");
+        }
+        life.look(after(11));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn a_request_under_way_has_no_limit_here() {
+        let life = Life::new(after(0), 0.5);
+        life.request_began();
+        life.look(after(1));
+        life.look(after(100_000));
+        assert_eq!(life.ending(), Ending::Not);
+    }
+
+    #[test]
+    fn an_idle_connection_is_bidden_farewell_and_then_cut() {
+        let life = Life::new(after(0), 0.5);
+        life.request_began();
+        life.request_ended();
+        life.look(after(1));
+        life.look(after(75));
+        assert_eq!(life.ending(), Ending::Not);
+        life.look(after(76));
+        assert_eq!(life.ending(), Ending::Gently);
+        life.look(after(77));
+        life.look(after(78));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_cut_but_not_one_that_takes_little() {
+        let life = Life::new(after(0), 0.5);
+        life.request_began();
+        life.allow_pauses_of(Duration::from_secs(60));
+        for second in 1..200 {
+            life.write_went_on();
+            life.write_blocked();
+            life.look(after(second));
+        }
+        assert_eq!(life.ending(), Ending::Not);
+        life.look(after(258));
+        assert_eq!(life.ending(), Ending::Not);
+        life.look(after(260));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+}

@@ -1,0 +1,88 @@
+//! The sockets that clients connect to: bound before anything starts, one per worker and address.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait to be accepted, per socket. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// An address that can't be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which one.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Whether others of this program's user may bind the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    AmongWorkers,
+}
+
+/// One socket per worker on this address.
+pub(super) fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+    bind_all(address, workers).map_err(|source| BindError { address, source })
+}
+
+fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // Sockets with SO_REUSEPORT share a port even between programs, without a word: look first whether it is free.
+        open(address, Sharing::Alone)?;
+    }
+    let first = open(address, Sharing::AmongWorkers)?;
+    // Port 0: the first socket decides.
+    let address = first.local_addr()?;
+    let others = (1..workers).map(|_| open(address, Sharing::AmongWorkers));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier run may still be closing.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::AmongWorkers)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "can't listen on {}", self.address)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: &str = "127.0.0.1:0";
+
+    #[test]
+    fn all_workers_listen_on_the_port_that_the_first_one_got() {
+        let sockets = bind(ANY.parse().unwrap(), 3).unwrap();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), 3);
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_port_that_another_program_shares_is_taken() {
+        let other = bind(ANY.parse().unwrap(), 1).unwrap();
+        let taken = other[0].local_addr().unwrap();
+        let error = bind(taken, 1).unwrap_err();
+        assert_eq!((error.address, error.source.kind()), (taken, io::ErrorKind::AddrInUse));
+    }
+}

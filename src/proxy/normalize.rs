@@ -1,0 +1,370 @@
+//! What a request asks for, said in one way only. What can be read in two ways is refused: routing and endpoint must
+//! see the same request.
+
+use std::borrow::Cow;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+
+use super::respond::Refusal;
+
+/// The longest request target in bytes.
+const TARGET: usize = 16 * 1024;
+
+/// What a request asks for, as the matcher compares it.
+pub(super) struct Asked<'a> {
+    /// Lower case, without port and trailing dot; IPv6 in brackets; empty when none was named.
+    pub(super) host: Cow<'a, str>,
+    /// Dot segments resolved, unreserved characters decoded, other escapes in upper case.
+    pub(super) path: Cow<'a, str>,
+}
+
+/// An authority as far as it matters: what no port means and port 80 are the same.
+#[derive(PartialEq)]
+struct Authority<'a> {
+    host: Cow<'a, str>,
+    port: Option<u16>,
+}
+
+/// Brings a request into the form that routing and endpoints see: exactly one `Host` (RFC 9112 section 3.2), a target
+/// in origin form, framing that can be read in one way.
+pub(super) fn level(parts: &mut Parts) -> Result<(), Refusal> {
+    refuse_methods(parts)?;
+    refuse_framing(&parts.headers)?;
+    let named = named_host(parts)?;
+    if let Some(target) = parts.uri.authority() {
+        let asked = authority(target.as_str()).ok_or(Refusal::BadHost)?;
+        let contradicts = named.is_some_and(|named| named != asked);
+        if contradicts || !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Refusal::BadHost);
+        }
+        let host = HeaderValue::from_str(target.as_str()).map_err(|_| Refusal::BadHost)?;
+        parts.headers.insert(HOST, host);
+        parts.uri = origin_form(&parts.uri);
+    }
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > TARGET) {
+        return Err(Refusal::TargetTooLong);
+    }
+    Ok(())
+}
+
+/// What a levelled request asks for.
+pub(super) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
+    let host = match parts.headers.get(HOST) {
+        Some(value) => authority(value.to_str().map_err(|_| Refusal::BadHost)?).ok_or(Refusal::BadHost)?.host,
+        None => Cow::Borrowed(""),
+    };
+    Ok(Asked { host, path: path(parts.uri.path())? })
+}
+
+/// The target without the first `strip` bytes of its levelled path. A path that reads differently once levelled is
+/// forwarded levelled: what would be left of the raw one could climb out of the prefix.
+pub(super) fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
+    let rest = levelled.get(strip..)?;
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    let target = match uri.query() {
+        Some(query) => format!("{slash}{rest}?{query}"),
+        None => format!("{slash}{rest}"),
+    };
+    PathAndQuery::from_maybe_shared(bytes::Bytes::from(target)).ok().map(Uri::from)
+}
+
+fn refuse_methods(parts: &Parts) -> Result<(), Refusal> {
+    let authority_form = parts.uri.path_and_query().is_none() && parts.uri.scheme().is_none();
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE || authority_form {
+        return Err(Refusal::Method);
+    }
+    if parts.uri.path() == "*" {
+        let asks_for_all = parts.method == Method::OPTIONS;
+        return Err(if asks_for_all { Refusal::OptionsOfAll } else { Refusal::BadTarget });
+    }
+    Ok(())
+}
+
+fn refuse_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            if headers.contains_key(CONTENT_LENGTH) {
+                return Err(Refusal::BadFraming);
+            }
+        }
+        (Some(_), _) => return Err(Refusal::UnknownCoding),
+    }
+    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
+        Some(_) => Err(Refusal::BadFraming),
+        None => Ok(()),
+    }
+}
+
+/// The host that the field names, if the version of HTTP allows for none.
+fn named_host(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(None),
+        (Some(host), None) => {
+            let host = host.to_str().map_err(|_| Refusal::BadHost)?;
+            if host.is_empty() {
+                // RFC 9110 section 7.2: empty when the target has no authority.
+                return Ok(None);
+            }
+            authority(host).map(Some).ok_or(Refusal::BadHost)
+        }
+        _ => Err(Refusal::BadHost),
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('/') => Uri::from(target.clone()),
+        // `http://a?q`: the path is empty.
+        Some(target) => {
+            let target = bytes::Bytes::from(format!("/{target}"));
+            PathAndQuery::from_maybe_shared(target).map_or_else(|_| Uri::from_static("/"), Uri::from)
+        }
+        None => Uri::from_static("/"),
+    }
+}
+
+/// `Shop.Example.:80` is host `shop.example`, port 80, which is also what no port means.
+fn authority(text: &str) -> Option<Authority<'_>> {
+    if text.is_empty() {
+        return Some(Authority { host: Cow::Borrowed(""), port: None });
+    }
+    if !text.bytes().all(is_host_byte) {
+        return None;
+    }
+    // The colons of an IPv6 address are inside its brackets.
+    let host_end = text.find(']').map_or(0, |bracket| bracket + 1);
+    let (host, port) = match text[host_end..].find(':') {
+        Some(colon) => (&text[..host_end + colon], &text[host_end + colon + 1..]),
+        None => (text, ""),
+    };
+    let port = match port {
+        "" => None,
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
+        _ => return None,
+    };
+    Some(Authority { host: level_host(host)?, port: port.filter(|port| *port != 80) })
+}
+
+fn level_host(host: &str) -> Option<Cow<'_, str>> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address: std::net::Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(Cow::Owned(format!("[{address}]")));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.is_empty() || name.contains([':', '[', ']']) {
+        return None;
+    }
+    let upper = name.bytes().any(|b| b.is_ascii_uppercase());
+    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+}
+
+/// What is in real hosts. Not userinfo, not escapes, nothing that any endpoint could read as the end of the host.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte)
+}
+
+/// The path as routes are compared with it (RFC 3986 section 6.2.2).
+fn path(raw: &str) -> Result<Cow<'_, str>, Refusal> {
+    let odd = |byte: u8| byte == b'%' || byte == b'\\' || !byte.is_ascii();
+    let has_dots = raw.contains("/.");
+    if !raw.starts_with('/') {
+        return Err(Refusal::BadTarget);
+    }
+    if !has_dots && !raw.bytes().any(odd) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let levelled = level_escapes(raw)?;
+    Ok(Cow::Owned(if levelled.contains("/.") { resolve_dots(&levelled) } else { levelled }))
+}
+
+fn level_escapes(raw: &str) -> Result<String, Refusal> {
+    let mut levelled = String::with_capacity(raw.len());
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        let (value, escaped) = match byte {
+            b'\\' => return Err(Refusal::BadTarget),
+            b'%' => (hex_pair(bytes.next(), bytes.next()).ok_or(Refusal::BadTarget)?, true),
+            byte => (byte, !byte.is_ascii()),
+        };
+        let unreserved = value.is_ascii_alphanumeric() || b"-._~".contains(&value);
+        if value == 0 {
+            return Err(Refusal::BadTarget);
+        } else if escaped && !unreserved {
+            // An escaped slash stays escaped: it does not divide segments.
+            levelled.push_str(&format!("%{value:02X}"));
+        } else {
+            levelled.push(char::from(value));
+        }
+    }
+    Ok(levelled)
+}
+
+fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? * 16 + digit(low)?)
+}
+
+/// RFC 3986 section 5.2.4.
+fn resolve_dots(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    // A dot segment at the end leaves a directory.
+    if path.ends_with("/.") || path.ends_with("/..") {
+        segments.push("");
+    }
+    format!("/{}", segments.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(method: &str, uri: &str, version: Version, fields: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri(uri).version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn host_of(uri: &str, version: Version, fields: &[(&str, &str)]) -> Option<String> {
+        let mut parts = parts("GET", uri, version, fields);
+        level(&mut parts).ok()?;
+        let asked = asked(&parts).ok()?;
+        Some(asked.host.into_owned())
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let h1 = Version::HTTP_11;
+        for (uri, fields, expected) in [
+            ("/", &[("host", "Shop.Example")][..], Some("shop.example")),
+            ("/", &[("host", "shop.example.:8080")], Some("shop.example")),
+            ("/", &[("host", "[0:0::1]:80")], Some("[::1]")),
+            ("/", &[("host", "my_service:80")], Some("my_service")),
+            ("/", &[("host", "")], Some("")),
+            ("/", &[], None),
+            ("/", &[("host", "a"), ("host", "a")], None),
+            ("/", &[("host", "a, b")], None),
+            ("/", &[("host", "user@a")], None),
+            ("/", &[("host", "a:b")], None),
+            ("/", &[("host", "a:1:2")], None),
+            ("/", &[("host", "a:+1")], None),
+            ("/", &[("host", "a]:1")], None),
+            ("/", &[("host", "[::1")], None),
+            ("/", &[("host", "[::1]x")], None),
+            ("/", &[("host", "::1")], None),
+            ("/", &[("host", ":80")], None),
+            ("/", &[("host", "a:99999")], None),
+            ("/", &[("host", "a/b")], None),
+            ("/", &[("host", "a%2eb")], None),
+            ("http://a/", &[("host", "a")], Some("a")),
+            ("http://a/", &[("host", "A:80")], Some("a")),
+            ("http://a/", &[], Some("a")),
+            ("http://a/", &[("host", "b")], None),
+            ("http://a:81/", &[("host", "a")], None),
+            ("http://user@a/", &[("host", "a")], None),
+            ("ftp://a/", &[("host", "a")], None),
+        ] {
+            assert_eq!(host_of(uri, h1, fields).as_deref(), expected, "{uri} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn http_1_0_may_name_no_host() {
+        assert_eq!(host_of("/", Version::HTTP_10, &[]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn the_authority_becomes_the_host_field_and_leaves_the_target() {
+        let mut parts = parts("GET", "http://Shop.example:81/a?q", Version::HTTP_2, &[]);
+        level(&mut parts).unwrap();
+        assert_eq!(parts.headers.get(HOST).unwrap(), "Shop.example:81");
+        assert_eq!(parts.uri.to_string(), "/a?q");
+    }
+
+    #[test]
+    fn methods_that_make_no_sense_here_are_refused() {
+        for (method, uri) in [("CONNECT", "a:80"), ("TRACE", "/"), ("GET", "*"), ("OPTIONS", "*")] {
+            let mut parts = parts(method, uri, Version::HTTP_11, &[("host", "a")]);
+            assert!(level(&mut parts).is_err(), "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn framing_has_one_reading() {
+        for (fields, fine) in [
+            (&[("transfer-encoding", "chunked")][..], true),
+            (&[("transfer-encoding", "Chunked")], true),
+            (&[("content-length", "1")], true),
+            (&[("transfer-encoding", "gzip, chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("content-length", "1")], false),
+            (&[("content-length", "1"), ("content-length", "1")], false),
+        ] {
+            let fields = [fields, &[("host", "a")]].concat();
+            let mut parts = parts("POST", "/", Version::HTTP_11, &fields);
+            assert_eq!(level(&mut parts).is_ok(), fine, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_compared_levelled() {
+        for (raw, expected) in [
+            ("/", Some("/")),
+            ("/a/b", Some("/a/b")),
+            ("/a/../b", Some("/b")),
+            ("/a/./b/.", Some("/a/b/")),
+            ("/a/b/..", Some("/a/")),
+            ("/../../a", Some("/a")),
+            ("/%2e%2E/a", Some("/a")),
+            ("/%61dmin", Some("/admin")),
+            ("/a%2fb", Some("/a%2Fb")),
+            ("/a%20b", Some("/a%20b")),
+            ("/.well-known/x", Some("/.well-known/x")),
+            ("//a", Some("//a")),
+            ("/é", Some("/%C3%A9")),
+            ("/a%00", None),
+            ("/a\\b", None),
+            ("/a%", None),
+            ("/a%2", None),
+            ("/a%zz", None),
+            ("a", None),
+        ] {
+            assert_eq!(path(raw).ok().as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_stripped_from_the_raw_path() {
+        for (raw, expected) in [
+            ("/api", "/"),
+            ("/api/", "/"),
+            ("/api?q=1", "/?q=1"),
+            ("/api/x%2fy?q", "/x%2Fy?q"),
+            ("/api/x//y", "/x//y"),
+            ("/b/../api/x", "/x"),
+            ("/%61pi/../api/../api/x", "/x"),
+        ] {
+            let uri: Uri = raw.parse().unwrap();
+            let levelled = path(uri.path()).unwrap();
+            assert_eq!(without_prefix(&uri, &levelled, 4).unwrap().to_string(), expected, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
+//! midway is a failure, and a client that goes away is nobody's.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http_body::Body;
+
+use super::assign::{AssignedBy, Assignment};
+use super::connection::Client;
+use super::fault::{AttemptError, Fault};
+use super::pool::Pool;
+use super::respond::Refusal;
+use super::upload::Upload;
+use super::view::ServiceView;
+use super::worker::Worker;
+use crate::domain::Timestamp;
+use crate::domain::routing::{Policy, Role};
+use crate::domain::stats::{ArmCells, ErrorReason, MethodLabel, VersionCells};
+use crate::telemetry::Entry;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What is counted for a client that went away: nginx's code.
+const CLIENT_LEFT: u16 = 499;
+
+/// One request with all that became of it.
+pub(super) struct Exchange {
+    pub(super) worker: Rc<Worker>,
+    pub(super) client: Rc<Client>,
+    pub(super) request_id: HeaderValue,
+    pub(super) method: Method,
+    pub(super) started: Timestamp,
+    pub(super) upload: Option<Rc<Upload>>,
+    has_body: bool,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
+    assigned: Option<Assigned>,
+    attempt: Option<Attempt>,
+    endpoint: Option<SocketAddr>,
+    upstream: Option<Duration>,
+    retries: u32,
+    status: StatusCode,
+    bytes_out: u64,
+    error: Option<ErrorReason>,
+    blame: Blame,
+    closed: bool,
+}
+
+struct Assigned {
+    service: Rc<ServiceView>,
+    version: usize,
+    by: AssignedBy,
+    evidence: Option<Role>,
+}
+
+/// Counts as a request in flight at its endpoint while it lives.
+struct Attempt {
+    pool: Rc<Pool>,
+    worker: usize,
+}
+
+/// What the exchange says about the version that served it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// Nothing bad.
+    Nobody,
+    /// An endpoint failed it, even if another one saved it.
+    Endpoint,
+    /// Nothing at all: the client's fault, or ours.
+    Others,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client was given all of the answer.
+    Whole,
+    /// The endpoint's answer broke off.
+    Cut(AttemptError),
+    /// The client went away, or spoiled its own request.
+    ClientLeft,
+}
+
+impl Exchange {
+    pub(super) fn begin<B: Body>(worker: Rc<Worker>, client: Rc<Client>, request: &Request<B>) -> Box<Self> {
+        client.life.request_began();
+        let header = |name: HeaderName| request.headers().get(name).cloned();
+        Box::new(Self {
+            started: worker.clock.now(),
+            request_id: new_id(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            host: header(HOST),
+            user_agent: header(USER_AGENT),
+            traceparent: header(TRACEPARENT),
+            has_body: !request.body().is_end_stream(),
+            worker,
+            client,
+            upload: None,
+            assigned: None,
+            attempt: None,
+            endpoint: None,
+            upstream: None,
+            retries: 0,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            bytes_out: 0,
+            error: None,
+            blame: Blame::Nobody,
+            closed: false,
+        })
+    }
+
+    /// A version was chosen; if the request is evidence, it is so whatever comes of it.
+    pub(super) fn assigned(&mut self, service: Rc<ServiceView>, assignment: &Assignment) {
+        let assigned = Assigned {
+            service,
+            version: assignment.version,
+            by: assignment.by,
+            evidence: assignment.evidence,
+        };
+        let worker = self.worker.index;
+        assigned.cells(worker).in_flight.add(1);
+        if let Some(arm) = assigned.arm(worker) {
+            arm.routed.add(1);
+        }
+        self.client.life.allow_pauses_of(assigned.service.policy.timeouts.idle);
+        self.assigned = Some(assigned);
+    }
+
+    /// The request goes to this endpoint now.
+    pub(super) fn attempt(&mut self, pool: &Rc<Pool>) {
+        if self.attempt.take().is_some() || self.endpoint.is_some() {
+            self.retries += 1;
+            if let Some(assigned) = &self.assigned {
+                assigned.cells(self.worker.index).retries.add(1);
+            }
+        }
+        self.endpoint = Some(pool.address);
+        self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
+    }
+
+    /// The attempt under way (or the choice of an endpoint) failed.
+    pub(super) fn failed(&mut self, error: AttemptError) {
+        self.error = Some(error.reason());
+        match error.fault() {
+            Fault::Client | Fault::Proxy => self.blame = Blame::Others,
+            Fault::Endpoint => {
+                if self.blame == Blame::Nobody {
+                    self.blame = Blame::Endpoint;
+                }
+                self.endpoint_failed();
+                self.count_error(error.reason());
+            }
+        }
+        self.attempt = None;
+    }
+
+    /// The endpoint's head is here.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.upstream = Some(self.worker.clock.now() - self.started);
+        self.status = status;
+        self.error = None;
+        if status.is_server_error() {
+            self.error = Some(ErrorReason::HttpServerError);
+            self.blame = Blame::Endpoint;
+        }
+    }
+
+    /// We answer ourselves.
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        self.status = refusal.status();
+        self.error = refusal.reason();
+        match refusal.fault() {
+            Fault::Client | Fault::Proxy => self.blame = Blame::Others,
+            Fault::Endpoint => {}
+        }
+    }
+
+    /// So many bytes of the response's body went to the client.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    /// Closes the record; later calls do nothing.
+    pub(super) fn end(&mut self, end: End) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        if let End::Cut(error) = end {
+            self.failed(error);
+        }
+        self.settle_attempt(end);
+        let code = match end {
+            End::ClientLeft => CLIENT_LEFT,
+            End::Whole | End::Cut(_) => self.status.as_u16(),
+        };
+        let took = self.worker.clock.now() - self.started;
+        self.count(code, took);
+        if end != End::ClientLeft {
+            self.give_evidence();
+        }
+        self.log(code, took);
+        if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
+            self.client.life.body_left_unread();
+        }
+        self.client.life.request_ended();
+    }
+
+    /// 500 and 501 are the release's, not the host's: for ejection they are answers like any other.
+    fn settle_attempt(&mut self, end: End) {
+        let Some(attempt) = &self.attempt else { return };
+        if end == End::ClientLeft || self.blame == Blame::Others {
+            self.attempt = None;
+        } else if matches!(self.status.as_u16(), 502..=504) {
+            self.endpoint_failed();
+        } else {
+            attempt.pool.counts(self.worker.index).attempts.add(1);
+            attempt.pool.cells.succeeded();
+        }
+        if self.error == Some(ErrorReason::HttpServerError) && end == End::Whole {
+            self.count_error(ErrorReason::HttpServerError);
+        }
+        self.attempt = None;
+    }
+
+    fn endpoint_failed(&self) {
+        let Some(attempt) = &self.attempt else { return };
+        let counts = attempt.pool.counts(self.worker.index);
+        counts.attempts.add(1);
+        counts.failures.add(1);
+        let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
+        if attempt.pool.cells.failed() >= limit {
+            self.worker.wake.notify_one();
+        }
+    }
+
+    fn count_error(&self, reason: ErrorReason) {
+        if let Some(assigned) = &self.assigned {
+            assigned.cells(self.worker.index).error(reason);
+        }
+    }
+
+    fn count(&self, code: u16, took: Duration) {
+        let worker = self.worker.index;
+        let unrouted = self.worker.unrouted();
+        let cells = match (&self.assigned, &unrouted) {
+            (Some(assigned), _) => {
+                let cells = assigned.cells(worker);
+                cells.in_flight.add(-1);
+                cells
+            }
+            (None, Some(unrouted)) => {
+                if let Some(reason) = self.error {
+                    unrouted[worker].error(reason);
+                }
+                &unrouted[worker]
+            }
+            (None, None) => return,
+        };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        cells.request_bytes.add(self.bytes_in());
+        cells.response_bytes.add(self.bytes_out);
+        cells.ended(MethodLabel::of(&self.method), code, micros);
+    }
+
+    fn give_evidence(&self) {
+        let Some(assigned) = &self.assigned else { return };
+        let (Some(role), Some(arm)) = (assigned.evidence, assigned.arm(self.worker.index)) else { return };
+        match self.blame {
+            Blame::Others => {}
+            Blame::Nobody => arm.succeeded(),
+            Blame::Endpoint => {
+                arm.failed();
+                if role == Role::Canary {
+                    // Control decides at once, not at its next tick.
+                    self.worker.wake.notify_one();
+                }
+            }
+        }
+    }
+
+    fn bytes_in(&self) -> u64 {
+        self.upload.as_ref().map_or(0, |upload| upload.bytes())
+    }
+
+    fn log(&self, status: u16, took: Duration) {
+        let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
+        let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
+        let assigned = self.assigned.as_ref();
+        self.worker.log.record(&Entry {
+            at: self.started + took,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),
+            client_ip: self.client.ip,
+            method: self.method.as_str(),
+            scheme: "http",
+            host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
+            path: self.uri.path(),
+            query: self.uri.query(),
+            proto: proto(self.version),
+            status,
+            bytes_in: self.bytes_in(),
+            bytes_out: self.bytes_out,
+            duration: took,
+            upstream: self.upstream,
+            service: assigned.map(|assigned| assigned.service.name.as_str()),
+            version: assigned.map(|assigned| assigned.service.versions[assigned.version].name.as_str()),
+            endpoint: self.endpoint,
+            rollout: assigned.and_then(|assigned| assigned.service.rollout),
+            assigned_by: assigned.map(|assigned| assigned.by.as_str()),
+            retries: self.retries,
+            error: self.error,
+            user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end(End::ClientLeft);
+    }
+}
+
+impl Assigned {
+    fn policy(&self) -> &Policy {
+        &self.service.policy
+    }
+
+    fn cells(&self, worker: usize) -> &VersionCells {
+        &self.service.versions[self.version].cells[worker]
+    }
+
+    /// Where it is booked: in the epoch that it was routed in, however late it ends.
+    fn arm(&self, worker: usize) -> Option<&ArmCells> {
+        let cells = &self.service.split.epoch.as_ref()?.workers[worker];
+        Some(match self.evidence? {
+            Role::Canary => &cells.canary,
+            Role::Stable => &cells.stable,
+        })
+    }
+}
+
+impl Attempt {
+    fn begin(pool: Rc<Pool>, worker: usize) -> Self {
+        pool.counts(worker).in_flight.add(1);
+        Self { pool, worker }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.pool.counts(self.worker).in_flight.add(-1);
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn new_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bits = fastrand::u128(..);
+    let id: [u8; 32] = std::array::from_fn(|_| {
+        let digit = DIGITS[usize::try_from(bits & 0xF).unwrap_or(0)];
+        bits >>= 4;
+        digit
+    });
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+fn proto(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,224 @@
+//! Answers of our own: what went wrong, for machines (`Proxy-Status`, RFC 9209) and for people.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::fault::{AttemptError, Fault};
+use super::headers::X_REQUEST_ID;
+use crate::domain::stats::ErrorReason;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Why a request is answered by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    BadHost,
+    BadTarget,
+    TargetTooLong,
+    BadFraming,
+    UnknownCoding,
+    Method,
+    /// `OPTIONS *`: not refused really; it asks about us.
+    OptionsOfAll,
+    NoRoute,
+    Attempt(AttemptError),
+    /// A state that should not be.
+    Internal,
+}
+
+/// In what form the client wants to read about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::BadHost | Self::BadTarget | Self::BadFraming => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::OptionsOfAll => StatusCode::NO_CONTENT,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Attempt(error) => error.status(),
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// `None`: nothing went wrong.
+    pub(super) fn reason(self) -> Option<ErrorReason> {
+        match self {
+            Self::BadHost
+            | Self::BadTarget
+            | Self::BadFraming
+            | Self::TargetTooLong
+            | Self::UnknownCoding
+            | Self::Method => Some(ErrorReason::HttpRequestError),
+            Self::OptionsOfAll => None,
+            Self::NoRoute => Some(ErrorReason::DestinationNotFound),
+            Self::Attempt(error) => Some(error.reason()),
+            Self::Internal => Some(ErrorReason::ProxyInternalError),
+        }
+    }
+
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::BadHost
+            | Self::BadTarget
+            | Self::BadFraming
+            | Self::TargetTooLong
+            | Self::UnknownCoding
+            | Self::Method
+            | Self::OptionsOfAll
+            | Self::NoRoute => Fault::Client,
+            Self::Attempt(error) => error.fault(),
+            Self::Internal => Fault::Proxy,
+        }
+    }
+
+    /// The answer. `request_id` connects it with the log.
+    pub(super) fn response(self, method: &Method, form: Form, request_id: &HeaderValue) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = self.status();
+        self.describe(response.headers_mut());
+        response.headers_mut().insert(X_REQUEST_ID, request_id.clone());
+        if self.status() == StatusCode::NO_CONTENT {
+            return response;
+        }
+        let body = self.body(form, request_id.to_str().unwrap_or_default());
+        let (content_type, length) = (form.content_type(), HeaderValue::from(body.len()));
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        if method != Method::HEAD {
+            *response.body_mut() = Bytes::from(body);
+        }
+        response
+    }
+
+    fn describe(self, headers: &mut HeaderMap) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(reason) = self.reason()
+            && let Ok(status) = HeaderValue::try_from(format!("adit; error={}", reason.as_str()))
+        {
+            headers.insert(PROXY_STATUS, status);
+        }
+        if matches!(self, Self::Method | Self::OptionsOfAll) {
+            headers.insert(ALLOW, METHODS);
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.ends_connection() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// After a request that can be read in two ways nothing on the connection can be trusted.
+    fn ends_connection(self) -> bool {
+        match self {
+            Self::BadHost
+            | Self::BadTarget
+            | Self::BadFraming
+            | Self::UnknownCoding
+            | Self::TargetTooLong
+            | Self::Attempt(AttemptError::Client(_)) => true,
+            Self::Method | Self::OptionsOfAll | Self::NoRoute | Self::Attempt(_) | Self::Internal => false,
+        }
+    }
+
+    fn body(self, form: Form, request_id: &str) -> String {
+        let status = self.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let reason = self.reason().map_or("", ErrorReason::as_str);
+        let (code, detail) = (status.as_u16(), self.detail());
+        // Nothing from the request is in it, so nothing needs escaping.
+        match form {
+            Form::Text => format!("{code} {title}\n{detail}\nerror: {reason}\nrequest: {request_id}\n"),
+            Form::Json => format!(
+                "{{\"status\":{code},\"title\":\"{title}\",\"detail\":\"{detail}\",\"error\":\"{reason}\",\
+                 \"request_id\":\"{request_id}\"}}\n"
+            ),
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::BadHost => "The request must name exactly one valid host.".into(),
+            Self::BadTarget => "The request's target is not valid.".into(),
+            Self::TargetTooLong => "The request's target is longer than 16 KiB.".into(),
+            Self::BadFraming => "The length of the request's body is ambiguous.".into(),
+            Self::UnknownCoding => "The only transfer coding known here is chunked.".into(),
+            Self::Method => "This method is not served.".into(),
+            Self::OptionsOfAll => String::new(),
+            Self::NoRoute => "No service has a route for this host and path.".into(),
+            Self::Attempt(error) => error.to_string(),
+            Self::Internal => "Something went wrong inside the proxy.".into(),
+        }
+    }
+}
+
+impl Form {
+    /// JSON for those who ask for it and not for HTML.
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        let accepted = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let json = accepted().any(|value| value.contains("/json") || value.contains("+json"));
+        if json && !accepted().any(|value| value.contains("text/html")) { Self::Json } else { Self::Text }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        match self {
+            Self::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
+            Self::Json => HeaderValue::from_static("application/json"),
+        }
+    }
+}
+
+impl From<AttemptError> for Refusal {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: HeaderValue = HeaderValue::from_static("0123");
+
+    #[test]
+    fn an_error_says_for_machines_what_it_is() {
+        let response = Refusal::Attempt(AttemptError::NoEndpoint).response(&Method::GET, Form::Json, &ID);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["proxy-status"], "adit; error=destination_unavailable");
+        assert_eq!(response.headers()["retry-after"], "1");
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(
+            (&body["error"], &body["request_id"]),
+            (&"destination_unavailable".into(), &"0123".into())
+        );
+    }
+
+    #[test]
+    fn an_answer_to_head_has_a_length_and_no_body() {
+        let response = Refusal::NoRoute.response(&Method::HEAD, Form::Text, &ID);
+        assert!(response.body().is_empty());
+        assert_ne!(response.headers()["content-length"], "0");
+    }
+
+    #[test]
+    fn json_is_for_those_who_ask_for_it() {
+        for (accept, form) in [
+            ("application/json", Form::Json),
+            ("application/problem+json", Form::Json),
+            ("text/html,application/json", Form::Text),
+            ("*/*", Form::Text),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(Form::wanted(&headers), form, "{accept}");
+        }
+    }
+}

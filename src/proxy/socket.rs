@@ -1,0 +1,178 @@
+//! Sockets that note what happens on them.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::life::Life;
+
+/// A client's socket: tells its [`Life`] what arrives and what gets stuck, gives back first the bytes that were read
+/// ahead, and leaves the stream behind when it is dropped.
+pub(super) struct ClientSocket {
+    /// `Some` until dropped.
+    stream: Option<TcpStream>,
+    ahead: Ahead,
+    life: Rc<Life>,
+}
+
+/// Bytes that were read to find out the protocol.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ahead {
+    bytes: [u8; Ahead::MOST],
+    from: usize,
+    to: usize,
+}
+
+/// An endpoint's socket: notes whether anything came.
+pub(super) struct EndpointSocket {
+    stream: TcpStream,
+    heard: Rc<Cell<bool>>,
+}
+
+impl Ahead {
+    /// As long as the preface of HTTP/2.
+    pub(super) const MOST: usize = 24;
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from..self.to]
+    }
+
+    /// Reads more of them; 0 at the end of the stream.
+    pub(super) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        let read = tokio::io::AsyncReadExt::read(stream, &mut self.bytes[self.to..]).await?;
+        self.to += read;
+        Ok(read)
+    }
+
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = buf.remaining().min(self.to - self.from);
+        buf.put_slice(&self.bytes[self.from..self.from + count]);
+        self.from += count;
+    }
+}
+
+impl ClientSocket {
+    pub(super) fn new(stream: TcpStream, ahead: Ahead, life: Rc<Life>) -> Self {
+        Self { stream: Some(stream), ahead, life }
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("taken by drop alone"))
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending => self.life.write_blocked(),
+            Poll::Ready(Ok(_)) => self.life.write_went_on(),
+            Poll::Ready(Err(_)) => {}
+        }
+        written
+    }
+}
+
+impl AsyncRead for ClientSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.bytes().is_empty() {
+            self.ahead.give(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(self.stream().poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.life.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.stream().poll_write(cx, buf);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream().poll_write_vectored(cx, bufs);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
+    }
+}
+
+impl Drop for ClientSocket {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.life.leave(stream);
+        }
+    }
+}
+
+impl EndpointSocket {
+    pub(super) fn new(stream: TcpStream, heard: Rc<Cell<bool>>) -> Self {
+        Self { stream, heard }
+    }
+}
+
+impl AsyncRead for EndpointSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.heard.set(true);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for EndpointSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

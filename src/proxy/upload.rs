@@ -1,0 +1,215 @@
+//! A request's body on its way to an endpoint: streamed, watched for a client that stalls, and kept (a little of it)
+//! in case it must be sent once more.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::alarm::Alarm;
+use super::fault::{AttemptError, ClientFault};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+/// How much of a body is kept for a replay.
+const KEPT: usize = 64 * 1024;
+
+/// The body of a request as an endpoint gets it.
+pub(super) enum RequestBody {
+    Empty,
+    /// From the beginning, wherever the upload has got to: `at` bytes of what is kept have been given.
+    Upload {
+        upload: Rc<Upload>,
+        at: usize,
+    },
+}
+
+/// A client's upload, shared by the request that carries it and those who watch it.
+pub(super) struct Upload {
+    clock: Clock,
+    idle: Duration,
+    flow: RefCell<Flow>,
+    bytes: Cell<u64>,
+    progress: Cell<Timestamp>,
+    waiting: Cell<bool>,
+    ended: Cell<bool>,
+    fault: Cell<Option<ClientFault>>,
+}
+
+struct Flow {
+    incoming: Incoming,
+    alarm: Alarm,
+    keep: Keep,
+}
+
+/// What is kept of the body so far.
+enum Keep {
+    /// All of it.
+    All(Vec<u8>),
+    /// It was too much, or is not wanted.
+    Nothing,
+}
+
+/// Whether a body may have to be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Possible,
+    Never,
+}
+
+impl Upload {
+    pub(super) fn new(incoming: Incoming, idle: Duration, repeat: Repeat, clock: &Clock) -> Rc<Self> {
+        let keep = match repeat {
+            Repeat::Possible => Keep::All(Vec::new()),
+            Repeat::Never => Keep::Nothing,
+        };
+        Rc::new(Self {
+            clock: clock.clone(),
+            idle,
+            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep }),
+            bytes: Cell::new(0),
+            progress: Cell::new(clock.now()),
+            waiting: Cell::new(false),
+            ended: Cell::new(false),
+            fault: Cell::new(None),
+        })
+    }
+
+    /// The body from its beginning. A second time only if [`Self::can_repeat`].
+    pub(super) fn body(self: &Rc<Self>) -> RequestBody {
+        RequestBody::Upload { upload: self.clone(), at: 0 }
+    }
+
+    /// Whether everything read so far is still here.
+    pub(super) fn can_repeat(&self) -> bool {
+        matches!(self.flow.borrow().keep, Keep::All(_))
+    }
+
+    pub(super) fn fault(&self) -> Option<ClientFault> {
+        self.fault.get()
+    }
+
+    /// Bytes received.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Whether the client has sent all of it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// Whether the next step is the client's: it has been asked for more and nothing came.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waiting.get()
+    }
+
+    /// When the last piece was passed on.
+    pub(super) fn progress(&self) -> Timestamp {
+        self.progress.get()
+    }
+
+    fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
+        let mut flow = self.flow.borrow_mut();
+        let flow = &mut *flow;
+        let polled = Pin::new(&mut flow.incoming).poll_frame(cx);
+        self.waiting.set(polled.is_pending());
+        match polled {
+            Poll::Pending => {
+                if !flow.alarm.is_set() {
+                    flow.alarm.set(self.clock.now() + self.idle);
+                }
+                flow.alarm.poll(cx).map(|()| Some(Err(self.blame(ClientFault::Stalled))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pass(flow, &frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.blame(ClientFault::BrokenBody)))),
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn pass(&self, flow: &mut Flow, frame: &Frame<Bytes>) {
+        flow.alarm.clear();
+        self.progress.set(self.clock.now());
+        match (frame.data_ref(), &mut flow.keep) {
+            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= KEPT => kept.extend_from_slice(data),
+            // Trailers are not kept: a body with them is sent once.
+            _ => flow.keep = Keep::Nothing,
+        }
+        if let Some(data) = frame.data_ref() {
+            self.bytes.set(self.bytes.get() + u64::try_from(data.len()).unwrap_or(u64::MAX));
+        }
+        if flow.incoming.is_end_stream() {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
+        if !self.ended.replace(true) {
+            self.progress.set(self.clock.now());
+        }
+    }
+
+    fn blame(&self, fault: ClientFault) -> AttemptError {
+        self.fault.set(Some(fault));
+        AttemptError::Client(fault)
+    }
+
+    /// What is kept beyond the first `at` bytes.
+    fn kept_from(&self, at: usize) -> Option<Bytes> {
+        match &self.flow.borrow().keep {
+            Keep::All(kept) => kept.get(at..).filter(|rest| !rest.is_empty()).map(Bytes::copy_from_slice),
+            Keep::Nothing => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = AttemptError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
+        let Self::Upload { upload, at } = &mut *self else { return Poll::Ready(None) };
+        if let Some(kept) = upload.kept_from(*at) {
+            *at += kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(kept))));
+        }
+        let polled = upload.poll_incoming(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            *at += frame.data_ref().map_or(0, Bytes::len);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Upload { upload, at } => {
+                upload.flow.borrow().incoming.is_end_stream() && upload.kept_from(*at).is_none()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let Self::Upload { upload, at } = self else { return SizeHint::with_exact(0) };
+        let kept = upload.kept_from(*at).map_or(0, |kept| u64::try_from(kept.len()).unwrap_or(u64::MAX));
+        let incoming = upload.flow.borrow().incoming.size_hint();
+        match incoming.exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(kept)),
+            None => SizeHint::default(),
+        }
+    }
+}

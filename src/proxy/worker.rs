@@ -1,0 +1,244 @@
+//! One worker: a thread with a runtime of its own that accepts, serves and drains. A request lives and dies here.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::connection::{self, Client};
+use super::fault::is_our_lack;
+use super::life::{Ending, Life};
+use super::view::View;
+use super::{Shared, Vitals};
+use crate::clock::Clock;
+use crate::domain::routing::Snapshot;
+use crate::domain::stats::{PerWorker, VersionCells};
+use crate::telemetry::LogWriter;
+
+/// Between two looks at log, snapshot and connections.
+const TICK: Duration = Duration::from_millis(100);
+/// Every so many ticks connections and pools are looked at.
+const SWEEP: u32 = 5;
+/// When the machine has no more sockets to give, or we have enough: try again after this.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// Connections of clients per worker.
+const CONNECTIONS: usize = 32 * 1024;
+
+/// What all tasks of one worker share.
+pub(super) struct Worker {
+    pub(super) index: usize,
+    pub(super) clock: Clock,
+    pub(super) log: LogWriter,
+    pub(super) wake: Arc<Notify>,
+    live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    view: RefCell<Rc<View>>,
+    connections: RefCell<HashMap<u64, Rc<Life>>>,
+    next: Cell<u64>,
+    emptied: Notify,
+    draining: Cell<bool>,
+    vitals: Arc<Vitals>,
+}
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// A connection in the worker's list; leaves it when dropped.
+struct Listed {
+    worker: Rc<Worker>,
+    number: u64,
+}
+
+/// Counts a panic that passes by.
+struct PanicCount(Arc<Vitals>);
+
+/// Runs a worker on this thread until it is told to stop, or has drained.
+pub(super) async fn run(
+    worker: Rc<Worker>,
+    listeners: Vec<TcpListener>,
+    mut phase: watch::Receiver<Phase>,
+    drain: Duration,
+) {
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn_local(accept(worker.clone(), listener, phase.clone()));
+    }
+    tasks.spawn_local(keep_house(worker.clone()));
+    // An error means that nobody is left to tell us anything: stop.
+    let told = phase.wait_for(|phase| *phase != Phase::Serving).await.map_or(Phase::Stopped, |phase| *phase);
+    if told == Phase::Draining {
+        worker.begin_drain();
+        let deadline = worker.clock.now() + drain;
+        tokio::select! {
+            () = worker.empty() => {}
+            () = worker.clock.sleep_until(deadline) => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
+        }
+    }
+    worker.end();
+}
+
+impl Worker {
+    pub(super) fn new(index: usize, shared: &Shared, vitals: Arc<Vitals>) -> Rc<Self> {
+        let snapshot = shared.live.load_full();
+        Rc::new(Self {
+            index,
+            clock: shared.clock.clone(),
+            log: shared.log.writer(),
+            wake: shared.wake.clone(),
+            live: RefCell::new(Cache::new(shared.live.clone())),
+            view: RefCell::new(Rc::new(View::first(snapshot))),
+            connections: RefCell::default(),
+            next: Cell::new(0),
+            emptied: Notify::new(),
+            draining: Cell::new(false),
+            vitals,
+        })
+    }
+
+    /// The newest snapshot as this worker sees it.
+    pub(super) fn view(&self) -> Rc<View> {
+        let mut live = self.live.borrow_mut();
+        let newest = live.load();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(newest, &view.snapshot) {
+            *view = Rc::new(view.next(newest.clone()));
+        }
+        view.clone()
+    }
+
+    /// Where requests without a route are counted. `None` in the middle of a panic.
+    pub(super) fn unrouted(&self) -> Option<Arc<PerWorker<VersionCells>>> {
+        Some(self.view.try_borrow().ok()?.snapshot.unrouted.clone())
+    }
+
+    /// Runs a task here. A panic in it ends it and nothing else.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let count = PanicCount(self.vitals.clone());
+        tokio::task::spawn_local(async move {
+            let _count = count;
+            task.await;
+        });
+    }
+
+    fn begin_drain(&self) {
+        self.draining.set(true);
+        for life in self.connections.borrow().values() {
+            life.end(Ending::Gently);
+        }
+    }
+
+    async fn empty(&self) {
+        while !self.connections.borrow().is_empty() {
+            self.emptied.notified().await;
+        }
+    }
+
+    fn end(&self) {
+        self.view.borrow().retire();
+        self.log.flush();
+    }
+
+    fn take_in(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Both fail only on a connection that is gone already; reading will tell.
+        let _nodelay = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else { return };
+        let life = Rc::new(Life::new(self.clock.now(), fastrand::f64()));
+        if self.draining.get() {
+            life.end(Ending::Gently);
+        }
+        let listed = Listed::new(self, life.clone());
+        let served = connection::serve(self.clone(), Rc::new(Client::new(peer, local, life)), stream);
+        self.spawn(async move {
+            let _listed = listed;
+            served.await;
+        });
+    }
+}
+
+/// Takes in who connects. Told to drain, it takes in those who connected before, then closes the listener.
+async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+    loop {
+        if worker.connections.borrow().len() >= CONNECTIONS {
+            worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
+            continue;
+        }
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => worker.take_in(stream, peer),
+            Err(error) if is_our_lack(&error) => {
+                tracing::warn!(%error, "no more connections can be accepted for now");
+                worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
+            }
+            // The client gave up before we came to it.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Does what no request should have to wait for.
+async fn keep_house(worker: Rc<Worker>) {
+    for tick in 0_u32.. {
+        worker.clock.sleep_until(worker.clock.now() + TICK).await;
+        worker.log.flush();
+        let view = worker.view();
+        if tick % SWEEP == 0 {
+            let now = worker.clock.now();
+            view.reap(now);
+            for life in worker.connections.borrow().values() {
+                life.look(now);
+            }
+        }
+    }
+}
+
+impl Listed {
+    fn new(worker: &Rc<Worker>, life: Rc<Life>) -> Self {
+        let number = worker.next.replace(worker.next.get() + 1);
+        worker.connections.borrow_mut().insert(number, life);
+        worker.vitals.connections.fetch_add(1, Ordering::Relaxed);
+        Self { worker: worker.clone(), number }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.worker.vitals.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut connections = self.worker.connections.borrow_mut();
+        connections.remove(&self.number);
+        if connections.is_empty() {
+            self.worker.emptied.notify_one();
+        }
+    }
+}
+
+impl Drop for PanicCount {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes a listener of this worker's runtime out of a bound socket.
+pub(super) fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
