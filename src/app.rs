@@ -19,7 +19,7 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Shared, Workers};
+use crate::proxy::{Shared, Stopper, Workers};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
@@ -51,7 +51,7 @@ pub struct Running {
 
 /// Cuts a drain short.
 #[derive(Clone)]
-pub struct StopSwitch(Workers);
+pub struct StopSwitch(Stopper);
 
 /// Why the program can't run: what, where, what to do.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
         wake: Arc::new(Notify::new()),
-        metrics,
+        metrics: metrics.clone(),
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
     };
@@ -112,6 +112,12 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .map_err(|error| StartError(format!("can't start the control thread: {error}")))?;
     started.recv().map_err(|_| StartError("control ended while it was starting".to_owned()))??;
     let workers = bound.start(shared, drain).map_err(|error| StartError(format!("can't start the workers: {error}")))?;
+    let vitals = workers.vitals();
+    metrics.watch_connections({
+        let vitals = vitals.clone();
+        move || vitals.connections()
+    });
+    metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
 }
 
@@ -222,7 +228,7 @@ impl Running {
 
     /// Ends at once, from another thread, what [`Running::drain`] would wait for.
     pub fn stop_switch(&self) -> StopSwitch {
-        StopSwitch(self.workers.clone())
+        StopSwitch(self.workers.stopper())
     }
 
     /// Stops accepting, lets requests in flight end (as long as `drain` in the config says), then stops. Blocks.

@@ -202,6 +202,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Tcp(_, error) if error.kind() == io::ErrorKind::AddrInUse => None, // said already
             Self::Tcp(_, error) | Self::Unix(_, error) | Self::TokenFile(_, error) => Some(error),
             Self::Unprotected(_) | Self::SocketInUse(_) | Self::NotASocket(_) | Self::NoToken(_) => None,
         }

@@ -424,7 +424,6 @@ async fn stop_lets_idle_connections_go_and_returns() {
     (&mut served.server).await.expect("serve returned");
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.expect("closed in order");
-    assert!(TcpStream::connect(served.port()).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]

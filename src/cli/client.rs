@@ -236,6 +236,9 @@ impl fmt::Display for Failure {
                 ANSWER_LIMIT.as_secs()
             ),
             Self::Strange(place, what) => write!(f, "{what} from {place}; is that Adit's admin API?"),
+            Self::Problem(problem) if problem.code == Code::InvalidConfig => {
+                write!(f, "the config was not reloaded; the last good one serves on\n{problem}")
+            }
             Self::Problem(problem) => problem.fmt(f),
         }
     }
@@ -244,10 +247,11 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::thread::{self, JoinHandle};
 
     use clap::Parser;
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -294,9 +298,10 @@ mod tests {
 
     #[test]
     fn nobody_there_says_where_it_looked_and_what_to_do() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound").to_string();
-        drop(listener);
+        // Bound but not listening: refuses connections, and nobody else can get the port.
+        let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let address = held.local_addr().expect("bound").as_socket().expect("TCP").to_string();
         let failure = client(&address).get("/v1/status").expect_err("nobody listens");
         assert_eq!(failure.exit(), Exit::Unreachable);
         let message = failure.to_string();

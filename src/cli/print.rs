@@ -44,8 +44,11 @@ pub(super) fn finish(outcome: Result<String, Failure>) -> Exit {
     }
 }
 
-/// An error with all its causes, on one line.
+/// An error with all its causes: on one line, but for causes that are a list of their own.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let levels = successors(Some(error), |&error| error.source()).map(ToString::to_string);
-    levels.collect::<Vec<_>>().join(": ")
+    let causes = successors(error.source(), |&error| error.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| {
+        let between = if cause.contains('\n') { "\n" } else { ": " };
+        format!("{text}{between}{cause}")
+    })
 }

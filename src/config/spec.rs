@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{Policy, RouteMatch};
+use crate::domain::routing::{HostPattern, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// The whole configuration.
@@ -41,7 +41,7 @@ pub enum AccessLog {
 }
 
 /// The admin API's address and protection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens. Default `127.0.0.1:9900`.
     pub address: AdminAddress,
@@ -146,6 +146,59 @@ pub struct EjectSpec {
     pub max_percent: Weight,
 }
 
+impl Spec {
+    /// How long requests in flight may take to end when nothing else is said.
+    pub const DEFAULT_DRAIN: Duration = Duration::from_secs(8);
+    /// Where decisions are kept when nothing else is said, relative to the current directory.
+    pub const DEFAULT_STATE_DIR: &'static str = "./.adit";
+
+    /// A proxy without a file: `listen` answers every request from `to`, as version `v1` of a service `default`,
+    /// whose endpoints are checked by connecting to them.
+    pub fn front_door(listen: SocketAddr, to: Vec<EndpointAddress>) -> Self {
+        let (service, version) = (ServiceName::from("default"), VersionName::from("v1"));
+        let mut endpoints = to;
+        endpoints.sort();
+        endpoints.dedup();
+        let versions = BTreeMap::from([(version.clone(), VersionSpec { endpoints, image: None })]);
+        let spec = ServiceSpec {
+            name: service.clone(),
+            routes: vec![RouteMatch::to_host(HostPattern::Any)],
+            versions,
+            traffic: Traffic::Release(version),
+            health: HealthSpec::default(),
+            eject: EjectSpec::default(),
+            policy: Policy { eject_after: EjectSpec::default().consecutive_failures, ..Policy::default() },
+            rollout: Plan::default(),
+        };
+        Self {
+            workers: None,
+            drain: Self::DEFAULT_DRAIN,
+            access_log: AccessLog::default(),
+            admin: Admin::default(),
+            state_dir: Self::DEFAULT_STATE_DIR.into(),
+            listeners: vec![Listener { address: listen }],
+            services: BTreeMap::from([(service, Arc::new(spec))]),
+        }
+    }
+}
+
+impl Default for AdminAddress {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 9900)))
+    }
+}
+
+impl Default for EjectSpec {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base: Duration::from_secs(10),
+            max: Duration::from_secs(300),
+            max_percent: Weight::from_percent(50.0).unwrap_or(Weight::FULL),
+        }
+    }
+}
+
 impl Default for HealthSpec {
     fn default() -> Self {
         Self {
@@ -154,24 +207,6 @@ impl Default for HealthSpec {
             timeout: Duration::from_secs(1),
             rise: 2,
             fall: 3,
-        }
-    }
-}
-
-impl std::fmt::Display for EndpointAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Dns { name, port } => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
-impl std::fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Control {
     /// endpoint has been checked.
     ///
     /// # Errors
-    /// When the store can't be read, or the system's resolver can't be set up.
+    /// When the store can't be read.
     pub fn new(
         around: Surroundings,
         store: Store,
@@ -106,8 +106,7 @@ impl Control {
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
         Ok(Self {
-            resolver: dns::Names::new(around.clock.clone(), finder)
-                .map_err(|error| format!("can't set up name resolution: {error}"))?,
+            resolver: dns::Names::new(around.clock.clone(), finder),
             probes: Probes::new(around.clock.clone(), reporter),
             started: around.clock.now(),
             store,
@@ -239,7 +238,7 @@ impl Control {
                 self.around.metrics.health_check(name, &version, ok);
                 if service.dirty {
                     let state = &report.state;
-                    info!(service = %name, %version, %endpoint, condition = %state.condition, "health changed");
+                    info!(service = %name, %version, %endpoint, condition = ?state.condition, "health changed");
                 }
                 return;
             }

@@ -42,7 +42,7 @@ pub(crate) fn series(control: &Control) -> Series {
             versions: state.versions.iter().map(|(name, version)| version_series(name, version)).collect(),
             rollout: state.release.as_ref().map(|release| RolloutSeries {
                 weight: release.machine.weight(),
-                observed: observed_now(release),
+                observed: observed_now(release).map(|percent| percent / 100.0),
                 phase: release.machine.phase().as_str().to_owned(),
             }),
         })

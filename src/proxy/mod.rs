@@ -64,6 +64,10 @@ pub struct Workers {
     vitals: Arc<Vitals>,
 }
 
+/// Ends the workers from wherever it is held.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<Phase>);
+
 /// Sockets that are bound, and no worker yet. Clients can connect already; they wait.
 #[derive(Debug)]
 pub struct Bound {
@@ -107,6 +111,11 @@ impl Workers {
         self.phase.send_replace(Phase::Stopped);
     }
 
+    /// A switch that does what [`Workers::stop`] does, for another thread to hold.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.phase.clone())
+    }
+
     /// Waits until all workers have ended. Blocks the thread.
     pub fn join(self) {
         for thread in self.threads {
@@ -119,6 +128,13 @@ impl Workers {
     /// How they are; stays readable after their end.
     pub fn vitals(&self) -> Arc<Vitals> {
         self.vitals.clone()
+    }
+}
+
+impl Stopper {
+    /// Ends at once, whatever is in flight.
+    pub fn stop(&self) {
+        self.0.send_replace(Phase::Stopped);
     }
 }
 

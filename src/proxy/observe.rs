@@ -294,7 +294,7 @@ impl Exchange {
         let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
         let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
         let assigned = self.assigned.as_ref();
-        self.worker.log.record(&Entry {
+        self.worker.log.borrow_mut().record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
             trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),

@@ -1,5 +1,8 @@
 //! What the outside sees of what happens: metrics and the access log.
 
 mod access_log;
+mod families;
+mod metrics;
 
 pub use access_log::{AccessLog, Entry, LogWriter};
+pub use metrics::{EndpointSeries, Metrics, RolloutSeries, Series, ServiceSeries, VersionSeries};

@@ -10,6 +10,8 @@ mod phase;
 mod plan;
 mod reason;
 #[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
 mod simulation;
 mod verdict;
 

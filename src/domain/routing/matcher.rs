@@ -10,8 +10,6 @@ use siphasher::sip::SipHasher13;
 
 use super::{HostPattern, PathPrefix};
 
-use super::{HostPattern, PathPrefix};
-
 /// What a route asks of a request. Everything given must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteMatch {

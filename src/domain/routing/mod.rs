@@ -9,7 +9,7 @@ mod split;
 
 pub use balance::pick;
 pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
-pub use pattern::{BadPattern, HostPattern, PathPrefix};
+pub use pattern::{HostPattern, NotAHost, NotAPathPrefix, PathPrefix};
 pub use policy::{Affinity, Override, Policy, Timeouts};
 pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
 pub use split::{Arm, Point, Role, Salt, Split};

@@ -74,6 +74,12 @@ impl StableWatch {
         self.incident.is_some_and(|incident| now < incident.until)
     }
 
+    /// Whether stable shows a first sign of failing. Then the canary's guard must not decide: at equal traffic it is
+    /// chance which of the two shows an incident first.
+    pub fn uneasy(&self) -> bool {
+        average(self.log_e) >= std::f64::consts::LN_2
+    }
+
     /// Whether the incident may be the canary's too. A canary that is proven to stay below the limit while stable
     /// does not is no victim of it but may be the cure: a broken stable must not block its fix.
     pub fn shared(&self, now: Timestamp) -> bool {
@@ -118,6 +124,16 @@ mod tests {
         let mut watch = StableWatch::new(0.05);
         watch.feed(arm(2, 2), arm(0, 0), at(0));
         assert!(!watch.failing(at(0)));
+    }
+
+    #[test]
+    fn one_failure_makes_uneasy_until_good_requests_follow() {
+        let mut watch = StableWatch::new(0.05);
+        assert!(!watch.uneasy());
+        watch.feed(arm(1, 1), arm(0, 0), at(0));
+        assert!(watch.uneasy() && !watch.failing(at(0)));
+        watch.feed(arm(20, 0), arm(0, 0), at(1));
+        assert!(!watch.uneasy());
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! Where a value stands in the file: `services.web.rollout.steps[1]`.
+
+use std::fmt;
+
+/// The way from the top of the file to a value. Cheap enough: a config is read once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyPath(Vec<Segment>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    /// A key that Adit knows.
+    Key(&'static str),
+    /// A name that a person chose: a service, a version, a header.
+    Name(String),
+    /// An item of an array, from 0.
+    Item(usize),
+}
+
+impl KeyPath {
+    pub(super) fn key(&self, key: &'static str) -> Self {
+        self.with(Segment::Key(key))
+    }
+
+    pub(super) fn name(&self, name: &str) -> Self {
+        self.with(Segment::Name(name.to_owned()))
+    }
+
+    pub(super) fn item(&self, index: usize) -> Self {
+        self.with(Segment::Item(index))
+    }
+
+    /// Whether the last part is a name that a person chose.
+    pub(super) fn ends_in_name(&self) -> bool {
+        matches!(self.0.last(), Some(Segment::Name(_)))
+    }
+
+    /// With `*` for every chosen name and `[]` for every item, so that it is the same in every file.
+    pub(super) fn general(&self) -> String {
+        self.render(|_| "*".to_owned(), |_| "[]".to_owned())
+    }
+
+    /// `general`, the [`Self::general`] path of another place, with the names that the two paths share filled in.
+    pub(super) fn localise(&self, general: &str) -> String {
+        let here = self.general();
+        let shared = here.split('.').zip(general.split('.')).take_while(|(a, b)| a == b).count();
+        let names: Vec<_> = self.0.iter().filter(|segment| !matches!(segment, Segment::Item(_))).collect();
+        let parts = general.split('.').enumerate().map(|(at, part)| match names.get(at) {
+            Some(Segment::Name(name)) if at < shared => quoted(name),
+            _ if part == "*" => "NAME".to_owned(),
+            _ => part.trim_end_matches("[]").to_owned(),
+        });
+        parts.collect::<Vec<_>>().join(".")
+    }
+
+    fn with(&self, segment: Segment) -> Self {
+        let mut longer = self.clone();
+        longer.0.push(segment);
+        longer
+    }
+
+    fn render(&self, name: impl Fn(&str) -> String, item: impl Fn(usize) -> String) -> String {
+        let mut text = String::new();
+        for segment in &self.0 {
+            if !text.is_empty() && !matches!(segment, Segment::Item(_)) {
+                text.push('.');
+            }
+            match segment {
+                Segment::Key(key) => text.push_str(key),
+                Segment::Name(given) => text.push_str(&name(given)),
+                Segment::Item(index) => text.push_str(&item(*index)),
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(quoted, |index| format!("[{index}]")))
+    }
+}
+
+/// As the name is written in TOML: bare where it can be.
+fn quoted(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare { name.to_owned() } else { format!("{name:?}") }
+}

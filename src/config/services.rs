@@ -1,0 +1,166 @@
+//! `[services.*]`: versions, and which of them users get. Routes and policies have files of their own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use super::file::comes_back;
+use super::policies;
+use super::reader::{Place, Table};
+use super::rollout;
+use super::routes::{self, RouteKey};
+use super::spec::{EndpointAddress, ServiceSpec, Traffic, VersionSpec};
+use super::value::Value;
+use crate::domain::{ServiceName, VersionName, Weight};
+
+type Versions = BTreeMap<VersionName, VersionSpec>;
+
+/// Reads all services. `listeners` are ours: no endpoint may be one of them.
+pub(super) fn read(file: &mut Table<'_>, listeners: &[SocketAddr]) -> Vec<ServiceSpec> {
+    let mut routes: HashMap<RouteKey, Place> = HashMap::new();
+    file.named("services", |name, value| {
+        value.table(|table| {
+            let found = routes::read(table);
+            let service = service(name, table, listeners);
+            let mut matches = Vec::new();
+            for (route, place) in found? {
+                if let Some(first) = routes.get(&routes::key(&route)) {
+                    routes::report_twice(table, &place, first);
+                } else {
+                    routes.insert(routes::key(&route), place);
+                }
+                matches.push(route);
+            }
+            service.map(|service| ServiceSpec { routes: matches, ..service })
+        })?
+    })
+}
+
+/// A service but for its routes.
+fn service(name: &str, table: &mut Table<'_>, listeners: &[SocketAddr]) -> Option<ServiceSpec> {
+    table.unserved(&["retry", "limits", "rescue", "hooks", "tls"]);
+    let (names, versions) = versions(table, listeners);
+    let traffic = traffic(table, &names);
+    let health = table.table("health", policies::health);
+    let eject = table.table("eject", policies::eject);
+    let policy = policies::policy(table, &eject);
+    let rollout = table.table("rollout", rollout::plan);
+    Some(ServiceSpec {
+        name: ServiceName::from(name),
+        routes: Vec::new(),
+        versions: versions?,
+        traffic: traffic?,
+        health,
+        eject,
+        policy,
+        rollout,
+    })
+}
+
+/// The names of all versions, and the versions if each of them is as it should be.
+fn versions(table: &mut Table<'_>, listeners: &[SocketAddr]) -> (Vec<String>, Option<Versions>) {
+    let mut names = Vec::new();
+    let mut places: HashMap<EndpointAddress, Place> = HashMap::new();
+    let versions = table.named("versions", |name, value| {
+        names.push(name.to_owned());
+        let mut check = |item: &Value<'_>, endpoint: &EndpointAddress| {
+            if comes_back(endpoint, listeners) {
+                let help = "name the address that the application listens on";
+                let message = format!("{endpoint} is a listener of Adit: requests would go round in circles");
+                item.error(message, Some(help.to_owned()));
+            }
+            if let Some(first) = places.insert(endpoint.clone(), item.place().clone()) {
+                let message = format!("{endpoint} is already an endpoint at {}", first.path);
+                item.error(message, Some("an endpoint serves one version: name it once".to_owned()));
+            }
+        };
+        let version = value.table(|table| version(table, &mut check)).flatten();
+        Some((VersionName::from(name), version?))
+    });
+    if names.is_empty() {
+        let path = &table.place().path;
+        let help = format!("add a table `[{path}.versions.v1]` with `endpoints = [\"127.0.0.1:9001\"]`");
+        table.error("there is no version", Some(help));
+    }
+    let complete = !names.is_empty() && versions.len() == names.len();
+    (names, complete.then(|| versions.into_iter().collect()))
+}
+
+fn version(
+    table: &mut Table<'_>,
+    check: &mut impl FnMut(&Value<'_>, &EndpointAddress),
+) -> Option<VersionSpec> {
+    let image = table.value("image").and_then(|value| value.string());
+    let value = table.required("endpoints", "write `endpoints = [\"127.0.0.1:9001\"]`")?;
+    let endpoints = value.list(|item| {
+        let endpoint = item.parsed(str::parse::<EndpointAddress>)?;
+        check(&item, &endpoint);
+        Some(endpoint)
+    })?;
+    if endpoints.is_empty() {
+        value.error(
+            "a version needs an endpoint",
+            Some("write `host:port`, or remove the version".to_owned()),
+        );
+        return None;
+    }
+    Some(VersionSpec { endpoints, image })
+}
+
+/// Which version users get. No names: that was reported.
+fn traffic(table: &mut Table<'_>, names: &[String]) -> Option<Traffic> {
+    match (table.value("release"), table.value("weights")) {
+        (Some(release), Some(weights)) => {
+            let help = "`release` moves users to a new version, `weights` divides them for good: keep one";
+            weights.error("`weights` and `release` exclude each other", Some(help.to_owned()));
+            // Read all the same, so that what is wrong with them shows too.
+            named(&release, names).and(fixed(&weights, names))
+        }
+        (Some(release), None) => named(&release, names).map(Traffic::Release),
+        (None, Some(weights)) => fixed(&weights, names),
+        (None, None) => match names {
+            [] => None,
+            [only] => Some(Traffic::Release(VersionName::from(only.as_str()))),
+            several => {
+                let help = format!("write `release = \"…\"` with one of {}", several.join(", "));
+                table.error("there are several versions and `release` is missing", Some(help));
+                None
+            }
+        },
+    }
+}
+
+/// The version that `value` names.
+fn named(value: &Value<'_>, names: &[String]) -> Option<VersionName> {
+    let name = value.string()?;
+    known(value, &name, names).then(|| VersionName::from(name.as_str()))
+}
+
+/// `{ v1 = 90, v2 = 10 }`.
+fn fixed(value: &Value<'_>, names: &[String]) -> Option<Traffic> {
+    let read = |(name, value): (&str, Value<'_>)| {
+        let is_known = known(&value, name, names);
+        let weight = value.weight();
+        is_known.then_some((VersionName::from(name), weight?))
+    };
+    // All are read before the first failure counts, so that all errors show.
+    let read: Vec<_> = value.pairs()?.into_iter().map(read).collect();
+    let weights: Vec<(VersionName, Weight)> = read.into_iter().collect::<Option<_>>()?;
+    let parts: u64 = weights.iter().map(|(_, weight)| u64::from(weight.parts())).sum();
+    if parts != u64::from(Weight::PARTS) {
+        let percent: f64 = weights.iter().map(|(_, weight)| weight.percent()).sum();
+        let message = format!("the weights add up to {} %, not 100 %", (percent * 1e4).round() / 1e4);
+        value.error(message, None);
+        return None;
+    }
+    Some(Traffic::Weights(weights))
+}
+
+/// Whether there is such a version; reported when not.
+fn known(value: &Value<'_>, name: &str, names: &[String]) -> bool {
+    let is_known = names.iter().any(|known| known == name);
+    if !is_known && !names.is_empty() {
+        let help = format!("versions are {}", names.join(", "));
+        value.error(format!("there is no version {name:?}"), Some(help));
+    }
+    is_known
+}

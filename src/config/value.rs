@@ -1,0 +1,254 @@
+//! One value of a TOML document, read as what it should be. What is wrong with it is reported once.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::duration;
+use super::interpolate::interpolate;
+use super::key::KeyPath;
+use super::reader::{Document, Place, Table};
+use crate::domain::Weight;
+
+/// A value, and where it stands.
+#[derive(Clone)]
+pub(super) struct Value<'d> {
+    document: &'d Document<'d>,
+    /// `None`: nobody wrote it; it reads as nothing, without an error.
+    written: Option<&'d DeValue<'d>>,
+    place: Place,
+}
+
+impl<'d> Value<'d> {
+    pub(super) fn new(document: &'d Document<'d>, value: &'d Spanned<DeValue<'d>>, path: KeyPath) -> Self {
+        let place = Place { path, span: Some(value.span()) };
+        Self { document, written: Some(value.get_ref()), place }
+    }
+
+    pub(super) fn unwritten(document: &'d Document<'d>, path: KeyPath) -> Self {
+        Self { document, written: None, place: Place { path, span: None } }
+    }
+
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.written.is_none()
+    }
+
+    /// Whether it is a table (or could be one, when nobody wrote it).
+    pub(super) fn is_table(&self) -> bool {
+        self.written.is_none_or(DeValue::is_table)
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Reports an error about it.
+    pub(super) fn error(&self, message: impl Into<String>, help: Option<String>) {
+        if self.written.is_some() {
+            self.document.report(&self.place, message, help);
+        }
+    }
+
+    /// A string with its variables filled in.
+    pub(super) fn string(&self) -> Option<String> {
+        match self.written? {
+            DeValue::String(text) => self.filled(text),
+            other => self.not("a string", other),
+        }
+    }
+
+    /// A string that `parse` understands.
+    pub(super) fn parsed<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let text = self.string()?;
+        parse(&text).map_err(|why| self.error(why.to_string(), None)).ok()
+    }
+
+    /// One of the words in `served`; those in `unserved` are known but refused.
+    pub(super) fn choice<T: Copy>(&self, served: &[(&str, T)], unserved: &[&str]) -> Option<T> {
+        let typed = self.string()?;
+        if let Some((_, meaning)) = served.iter().find(|(word, _)| *word == typed) {
+            return Some(*meaning);
+        }
+        let words: Vec<_> = served.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let help = format!("write {}", words.join(" or "));
+        let message = if unserved.contains(&typed.as_str()) {
+            format!("\"{typed}\" is not served by this version of Adit")
+        } else {
+            format!("{typed:?} is not known here")
+        };
+        self.error(message, Some(help));
+        None
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.written? {
+            DeValue::Boolean(yes) => Some(*yes),
+            DeValue::String(text) if text.contains('$') => {
+                self.parsed(|text| text.parse::<bool>().map_err(|_| format!("{text:?} is not true or false")))
+            }
+            other => self.not("true or false", other),
+        }
+    }
+
+    /// A whole number in `bounds`.
+    pub(super) fn integer(&self, bounds: &RangeInclusive<u64>) -> Option<u64> {
+        let number = match self.written? {
+            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) if text.contains('$') => self.parsed(|text| {
+                text.parse().map(Some).map_err(|_| format!("{text:?} is not a whole number"))
+            })?,
+            other => return self.not("a whole number", other),
+        };
+        let fitting = number.and_then(|number| u64::try_from(number).ok()).filter(|n| bounds.contains(n));
+        if fitting.is_none() {
+            self.error(format!("must be from {} to {}", bounds.start(), bounds.end()), None);
+        }
+        fitting
+    }
+
+    /// A number, whole or not.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self.written? {
+            DeValue::Integer(number) => {
+                let whole = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+                i32::try_from(whole).map(f64::from).map_err(|_| self.error("is out of range", None)).ok()
+            }
+            DeValue::Float(number) => {
+                let number = number.as_str().parse::<f64>().ok().filter(|number| number.is_finite());
+                if number.is_none() {
+                    self.error("must be a finite number", None);
+                }
+                number
+            }
+            DeValue::String(text) if text.contains('$') => {
+                self.parsed(|text| text.parse::<f64>().map_err(|_| format!("{text:?} is not a number")))
+            }
+            other => self.not("a number", other),
+        }
+    }
+
+    /// A percentage: `5` or `"0.5%"`.
+    pub(super) fn weight(&self) -> Option<Weight> {
+        match self.written? {
+            DeValue::String(_) => self.parsed(str::parse::<Weight>),
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                let percent = self.number()?;
+                Weight::from_percent(percent).map_err(|why| self.error(why.to_string(), None)).ok()
+            }
+            other => self.not("a percentage, as `5` or \"0.5%\"", other),
+        }
+    }
+
+    /// A share of the requests, as a fraction: only as a string with `%`, because `0.5` could mean either.
+    pub(super) fn share(&self) -> Option<f64> {
+        const FORM: &str = "a share with its percent sign, as \"0.5%\"";
+        let text = match self.written? {
+            DeValue::String(text) => self.filled(text)?,
+            other => return self.not(FORM, other),
+        };
+        let percent = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+        let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else {
+            self.error(format!("{text:?} is not {FORM}, from 0% to 100%"), None);
+            return None;
+        };
+        Some(percent / 100.0)
+    }
+
+    /// A duration in `bounds`.
+    pub(super) fn duration(&self, bounds: &RangeInclusive<Duration>) -> Option<Duration> {
+        const FORM: &str = "a duration, as \"500ms\", \"2s\", \"1m30s\" or \"1h\"";
+        let text = match self.written? {
+            DeValue::String(text) => self.filled(text)?,
+            other => return self.not(FORM, other),
+        };
+        let help = || Some(format!("write {FORM}: whole numbers, units d, h, m, s, ms"));
+        let length = duration::parse(&text).map_err(|why| self.error(why.to_string(), help())).ok()?;
+        if length < *bounds.start() {
+            self.error(format!("{text} is too short: at least {}", duration::show(*bounds.start())), None);
+            return None;
+        }
+        if length > *bounds.end() {
+            self.error(format!("{text} is too long: at most {}", duration::show(*bounds.end())), None);
+            return None;
+        }
+        Some(length)
+    }
+
+    /// An array, each item read by `read`; `None` when it is none or when an item came to nothing (and reported why).
+    pub(super) fn list<T>(&self, mut read: impl FnMut(Value<'d>) -> Option<T>) -> Option<Vec<T>> {
+        let items = match self.written {
+            None => {
+                read(Value::unwritten(self.document, self.place.path.item(0)));
+                return None;
+            }
+            Some(DeValue::Array(items)) => items,
+            Some(other) => return self.not("an array", other),
+        };
+        let read_at = |(index, item)| read(Value::new(self.document, item, self.place.path.item(index)));
+        // Every item is read before the first failure counts, so that all errors show.
+        let meanings: Vec<_> = items.iter().enumerate().map(read_at).collect();
+        meanings.into_iter().collect()
+    }
+
+    /// A table, read by `read` to its end.
+    pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'d>) -> T) -> Option<T> {
+        match self.written {
+            None => Some(self.document.table(None, self.place.clone(), read)),
+            Some(DeValue::Table(entries)) => {
+                Some(self.document.table(Some(entries), self.place.clone(), read))
+            }
+            Some(other) => self.not("a table", other),
+        }
+    }
+
+    /// The entries of a table whose keys people chose.
+    pub(super) fn entries(&self) -> Option<&'d DeTable<'d>> {
+        match self.written? {
+            DeValue::Table(entries) => Some(entries),
+            other => self.not("a table", other),
+        }
+    }
+
+    /// The entries of a table whose keys people chose, as values.
+    pub(super) fn pairs(&self) -> Option<Vec<(&'d str, Value<'d>)>> {
+        let pair = |name: &'d Spanned<DeString<'d>>, value| {
+            let name = name.get_ref().as_ref();
+            (name, Value::new(self.document, value, self.place.path.name(name)))
+        };
+        Some(self.entries()?.iter().map(|(name, value)| pair(name, value)).collect())
+    }
+
+    fn filled(&self, text: &str) -> Option<String> {
+        let unfilled = match interpolate(text, self.document.env) {
+            Ok(filled) => return Some(filled.into_owned()),
+            Err(unfilled) => unfilled,
+        };
+        let mut place = self.place.clone();
+        if let Some(span) = &mut place.span
+            && let Some(offset) = self.document.text.get(span.clone()).and_then(|raw| raw.find(&unfilled.at))
+        {
+            *span = span.start + offset..span.start + offset + unfilled.at.len();
+        }
+        self.document.report(&place, unfilled.to_string(), None);
+        None
+    }
+
+    fn not<T>(&self, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+        let found = match found {
+            DeValue::String(text) => format!("the string {:?}", text.as_ref()),
+            DeValue::Integer(number) => format!("the number {number}"),
+            DeValue::Float(number) => format!("the number {number}"),
+            DeValue::Boolean(yes) => yes.to_string(),
+            DeValue::Datetime(_) => "a date".to_owned(),
+            DeValue::Array(_) => "an array".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
+        };
+        self.error(format!("expected {wanted}, found {found}"), None);
+        None
+    }
+}
