@@ -1,4 +1,108 @@
-//! Adit: the front door of containerised services that also releases their new versions.
+//! Adit is the front door of containerised services: it terminates HTTP, balances load over the endpoints of each service,
+//! checks and ejects them, and **releases new versions**. A release moves traffic from the old version to the new one
+//! in small steps, judges the new one on every request it serves, and goes back by itself within moments when it is
+//! worse. (An adit is the way into a mine: where the canary goes in first.)
+//!
+//! # Bird's eye
+//!
+//! The proxy that carries the traffic also judges it, in one process with two kinds of thread:
+//!
+//! - **Workers** ([`proxy`]), one per core. Each has its own runtime, its own sockets, its own connections to the endpoints and
+//!   its own counters. A request lives and dies on one worker: no locks, no cross-thread wake-ups.
+//! - **Control** ([`control`]), one thread, the one writer. It is told what is wanted ([`provider`]), how endpoints are
+//!   ([`health`]), what the workers counted and what operators say ([`admin`]). It decides with the machines of
+//!   [`domain`], saves, acts, and publishes one immutable [`domain::routing::Snapshot`] that all workers read.
+//!
+//! What decides is pure: it is told things and says what to do. It reads no clock, opens no socket, draws no random
+//! number, so that days of traffic are simulated in a test within milliseconds.
+//!
+//! # Life of a request
+//!
+//! ```text
+//! accept -> permit -> hyper (HTTP/1.1 or HTTP/2) -> handler
+//!   1 snapshot = live.load()                     routes, weights and endpoints always agree
+//!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours
+//!   3 version  = service.choose(client key)      forced header > affinity > weighted
+//!   4 endpoint = version.pick(random)            less loaded of two, never an ejected one while another is left
+//!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries here
+//!   6 observe(response)                          counts when the BODY ends or breaks, not at the headers
+//! ```
+//!
+//! A worker that counts a canary's failure wakes control at once: a verdict never waits for a tick.
+//!
+//! # Code map
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `main.rs` | arguments in, exit code out |
+//! | [`cli`] | one verb, one file |
+//! | [`app`] | the only place that wires: build, bind, spawn, drain |
+//! | [`admin`] | the HTTP API for operators: status, verbs, metrics |
+//! | [`control`] | the one writer: the loop, what it saves, the snapshots it publishes |
+//! | [`provider`] | where desired state comes from: a file, watched |
+//! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
+//! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
+//! | [`telemetry`] | metrics and the access log |
+//! | [`config`] | text to meaning, and what is wrong with it; no I/O |
+//! | [`domain`] | the pure core: statistics, routing, the rollout machine and its judge |
+//! | [`clock`] | the only place that reads a clock |
+//!
+//! Imports point one way. A test (`tests/it/layering.rs`) reads every `crate::` path in `src/` and compares with this table, both
+//! ways. If a line of code needs an import that is not here, the design is asking to be changed.
+//!
+//! ```text imports
+//! main -> cli
+//! cli -> admin app clock config control domain provider
+//! app -> admin clock config control domain domain::routing domain::stats health provider proxy telemetry
+//! admin -> config control domain telemetry
+//! control -> clock config domain domain::rollout domain::routing domain::stats health telemetry
+//! provider -> clock config domain
+//! health -> clock config domain
+//! proxy -> clock domain domain::routing domain::stats telemetry
+//! telemetry -> domain domain::stats
+//! config -> domain domain::rollout domain::routing
+//! clock -> domain
+//! domain ->
+//! domain::stats -> domain
+//! domain::routing -> domain domain::stats
+//! domain::rollout -> domain domain::stats
+//! ```
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | listener | an address that clients connect to |
+//! | route | a match (host, path prefix, header, method) that leads to a service |
+//! | service | what users call: a name, its routes, its versions, its policies |
+//! | version | one immutable build of a service, with its endpoints |
+//! | endpoint | one address that serves a version: a container |
+//! | stable, canary | the version users have now, the one being released |
+//! | rollout | one attempt to move a service from stable to canary; numbered per service, recorded for ever |
+//! | step, weight | a rollout's steps; a weight is the share of requests (or clients) that the canary gets |
+//! | epoch | the time during which a weight stays the same; evidence is booked to the epoch its request began in |
+//! | evidence | what the data plane counted per version since the step began |
+//! | verdict | `Successful`, `Failed`, `Inconclusive` or `Error`, with measured value, bound and rule |
+//! | promote, abort, retry | the canary becomes stable; weight 0 now, in every state; try an aborted version again |
+//! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
+//! | drain | stop sending new requests, let those in flight end, then close |
+//! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |
+//! | bake | the time after 100 % in which the old version is kept warm and a failure still goes back |
+//! | fault | whose fault a failed exchange was: the client's, the endpoint's, ours. Only the endpoint's is ever judged |
+//! | snapshot | one consistent state of all routing; immutable, replaced as a whole |
+//!
+//! # Invariants
+//!
+//! Each has a test.
+//!
+//! 1. After an abort is acknowledged, no new request reaches the canary.
+//! 2. The weight never rises without a recorded `Successful` verdict or an operator's command.
+//! 3. A reload that fails changes nothing; one that succeeds drops no request and no unrelated connection.
+//! 4. No request is sent twice unless it is safe to repeat or was never sent.
+//! 5. A client's fault never counts against a version.
+//! 6. Memory is bounded under any input: every queue, body buffer, header block, label set and wait has a limit.
+//! 7. What the versions were given adds up to what the service received; the observed share follows the weight.
+//! 8. kill -9 at any moment loses no decision that was shown to anyone.
 
 pub mod admin;
 pub mod app;

@@ -8,6 +8,7 @@ mod check_args;
 mod client;
 mod completion;
 mod config_file;
+mod demo;
 mod exit;
 mod grid;
 mod healthcheck;
@@ -50,6 +51,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check_args::Args),
+    Demo(demo::DemoArgs),
     Status(status::Args),
     Promote(promote::Args),
     Abort(abort::Args),
@@ -75,6 +77,7 @@ impl Verb {
         let exit = match self {
             Self::Run(args) => run::run(args),
             Self::Check(args) => return check_args::run(&args),
+            Self::Demo(args) => return demo::demo(args),
             Self::Status(args) => status::run(&args),
             Self::Promote(args) => promote::run(&args),
             Self::Abort(args) => abort::run(&args),

@@ -1,0 +1,21 @@
+//! The demo shows what it says.
+
+use crate::harness::{Turn, directory, run_to_end};
+
+#[test]
+fn the_demo_promotes_a_good_version_and_takes_a_bad_one_back() {
+    // It brings a load of its own and has a time limit.
+    let _alone = Turn::alone();
+    let ended = run_to_end(&["demo", "--json"], directory().path()).expect_code(0);
+    let summary: serde_json::Value =
+        serde_json::from_str(&ended.stdout).expect("one JSON document on stdout");
+    let (good, bad) = (&summary["rollouts"][0], &summary["rollouts"][1]);
+    assert_eq!((&good["version"], &good["outcome"]), (&"v2".into(), &"promoted".into()), "{summary:#}");
+    assert_eq!((&bad["version"], &bad["outcome"]), (&"v3".into(), &"aborted".into()), "{summary:#}");
+    assert_eq!(good["user_failures"], 0, "{summary:#}");
+    let number =
+        |value: &serde_json::Value| value.as_f64().unwrap_or_else(|| panic!("no number in {summary:#}"));
+    assert!(number(&bad["canary_failures"]) <= 30.0, "{summary:#}");
+    assert!(number(&bad["evidence"]) >= number(&bad["bound"]), "{summary:#}");
+    assert!(number(&good["seconds"]) + number(&bad["seconds"]) < 90.0, "{summary:#}");
+}
