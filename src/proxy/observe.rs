@@ -233,8 +233,9 @@ impl Exchange {
     fn endpoint_failed(&self) {
         let Some(attempt) = &self.attempt else { return };
         let counts = attempt.pool.counts(self.worker.index);
-        counts.attempts.add(1);
+        // In this order: whoever reads the attempt also reads its failure, and never takes it for a success.
         counts.failures.add(1);
+        counts.attempts.add(1);
         let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
         if attempt.pool.cells.failed() >= limit {
             self.worker.wake.notify_one();
