@@ -46,7 +46,8 @@ fn an_endpoint_that_closes_after_each_answer_is_connected_to_anew() {
 
 #[test]
 fn an_endpoint_that_keeps_connections_for_a_second_only_is_believed() {
-    let endpoint = Scripted::answering("HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nhi");
+    let endpoint =
+        Scripted::answering("HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nhi");
     let proxy = Proxy::start(Web::of(&[&endpoint]));
     for _ in 0..2 {
         assert_eq!(proxy.get("/").status, 200);
@@ -103,7 +104,10 @@ fn a_post_is_never_sent_twice() {
     let proxy = Proxy::start(Web::of(&[&endpoint]));
     assert_eq!(proxy.get("/").text(), "first");
     let reply = proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    assert_eq!((reply.status, reply.header("proxy-status")), (502, Some("adit; error=connection_terminated")));
+    assert_eq!(
+        (reply.status, reply.header("proxy-status")),
+        (502, Some("adit; error=connection_terminated"))
+    );
     assert_eq!((endpoint.connections(), proxy.endpoint_counts(0, 0)), (1, (2, 1)));
 }
 
