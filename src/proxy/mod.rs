@@ -20,6 +20,7 @@ mod observe;
 mod pool;
 mod respond;
 mod socket;
+mod stream;
 mod upload;
 mod view;
 mod worker;

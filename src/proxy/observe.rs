@@ -14,6 +14,7 @@ use super::connection::Client;
 use super::fault::{AttemptError, Fault};
 use super::pool::Pool;
 use super::respond::Refusal;
+use super::stream::Stream;
 use super::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
@@ -35,6 +36,7 @@ pub(super) struct Exchange {
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
     has_body: bool,
+    stream: Option<Rc<Stream>>,
     uri: Uri,
     version: Version,
     host: Option<HeaderValue>,
@@ -100,6 +102,7 @@ impl Exchange {
             host: header(HOST),
             user_agent: header(USER_AGENT),
             traceparent: header(TRACEPARENT),
+            stream: client.life.stream(),
             has_body: !request.body().is_end_stream(),
             worker,
             client,
@@ -136,14 +139,19 @@ impl Exchange {
 
     /// The request goes to this endpoint now.
     pub(super) fn attempt(&mut self, pool: &Rc<Pool>) {
-        if self.attempt.take().is_some() || self.endpoint.is_some() {
-            self.retries += 1;
-            if let Some(assigned) = &self.assigned {
-                assigned.cells(self.worker.index).retries.add(1);
-            }
+        if self.endpoint.is_some() {
+            self.repeats();
         }
         self.endpoint = Some(pool.address);
         self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
+    }
+
+    /// The request is sent again, here or elsewhere.
+    pub(super) fn repeats(&mut self) {
+        self.retries += 1;
+        if let Some(assigned) = &self.assigned {
+            assigned.cells(self.worker.index).retries.add(1);
+        }
     }
 
     /// The attempt under way (or the choice of an endpoint) failed.
@@ -186,6 +194,16 @@ impl Exchange {
     /// So many bytes of the response's body went to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.bytes_out += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if let Some(stream) = &self.stream {
+            stream.gave();
+        }
+    }
+
+    /// The client took all there is of the response's body so far.
+    pub(super) fn waits_for_endpoint(&self) {
+        if let Some(stream) = &self.stream {
+            stream.waits_for_more();
+        }
     }
 
     /// Closes the record; later calls do nothing.

@@ -1,5 +1,7 @@
 //! HTTP/2 without TLS, by prior knowledge.
 
+use adit::clock::Clock;
+use adit::domain::Timestamp;
 use adit::domain::stats::{ArmCounts, MethodLabel};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,6 +11,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+
+use std::time::Duration;
 
 use crate::world::{Proxy, Scripted, Web, eventually, header, nobody};
 
@@ -133,15 +137,48 @@ fn draining_says_goaway_and_lets_streams_end() {
         let response = tokio::spawn(sender.send_request(request()));
         asked(&endpoint).await;
         workers.drain();
-        // GOAWAY closes the connection for new requests.
+        go.send(()).unwrap();
+        assert_eq!(text(response.await.unwrap().unwrap()).await, "late");
+        // The client would like to keep the connection.
         while sender.ready().await.is_ok() {
             tokio::task::yield_now().await;
         }
-        go.send(()).unwrap();
-        assert_eq!(text(response.await.unwrap().unwrap()).await, "late");
     });
     workers.join();
     let snapshot = proxy.shared.live.load();
     let cells = &snapshot.services[0].versions[0].cells;
     eventually("counted", || cells.sum(|cells| cells.requests(200, MethodLabel::Get)) == 1);
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_is_reset_and_its_neighbours_go_on() {
+    const LENGTH: usize = 10_000_000;
+    let endpoint = Scripted::start(|wire| {
+        while let Some((head, _)) = wire.request() {
+            if head.starts_with("GET /large") {
+                wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"));
+                wire.send(vec![b'x'; LENGTH]);
+            } else {
+                wire.send(crate::world::ok("hello"));
+            }
+        }
+    });
+    let (clock, hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
+    let proxy = Proxy::start_with(Web::of(&[&endpoint]), 1, clock, Duration::ZERO);
+    runtime().block_on(async {
+        let mut sender: Sender<Empty<Bytes>> = connect(&proxy).await;
+        let get = |path: &str| Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
+        let held = sender.send_request(get("/large")).await.unwrap();
+        let mut passed = 0;
+        while proxy.in_flight() != 0 {
+            // Requests in between keep the connection itself from standing still.
+            assert_eq!(text(sender.send_request(get("/")).await.unwrap()).await, "hello");
+            hand.advance(Duration::from_millis(100));
+            passed += 1;
+        }
+        assert!((600..660).contains(&passed), "after {passed} tenths of a second");
+        assert!(held.into_body().collect().await.is_err());
+        assert_eq!(text(sender.send_request(get("/")).await.unwrap()).await, "hello");
+    });
+    assert_eq!(proxy.ended(0, 499), 1);
 }
