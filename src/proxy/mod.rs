@@ -8,6 +8,7 @@
 mod alarm;
 mod answer;
 mod assign;
+mod booking;
 mod connection;
 mod fault;
 mod forward;

@@ -9,9 +9,11 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
-use super::assign::{AssignedBy, Assignment};
+use super::assign::Assignment;
+use super::booking::{Assigned, Attempt};
 use super::connection::Client;
 use super::fault::{AttemptError, Fault};
+use super::headers::new_request_id;
 use super::pool::Pool;
 use super::respond::Refusal;
 use super::stream::Stream;
@@ -19,8 +21,8 @@ use super::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
-use crate::domain::routing::{Policy, Role};
-use crate::domain::stats::{ArmCells, ErrorReason, MethodLabel, VersionCells};
+use crate::domain::routing::Role;
+use crate::domain::stats::{ErrorReason, MethodLabel};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -54,19 +56,6 @@ pub(super) struct Exchange {
     closed: bool,
 }
 
-struct Assigned {
-    service: Rc<ServiceView>,
-    version: usize,
-    by: AssignedBy,
-    evidence: Option<Role>,
-}
-
-/// Counts as a request in flight at its endpoint while it lives.
-struct Attempt {
-    pool: Rc<Pool>,
-    worker: usize,
-}
-
 /// What the exchange says about the version that served it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
@@ -95,7 +84,7 @@ impl Exchange {
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Box::new(Self {
             started: worker.clock.now(),
-            request_id: new_id(),
+            request_id: new_request_id(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
@@ -239,8 +228,7 @@ impl Exchange {
         } else if matches!(self.status.as_u16(), 502..=504) {
             self.endpoint_failed();
         } else {
-            attempt.pool.counts(self.worker.index).attempts.add(1);
-            attempt.pool.cells.succeeded();
+            attempt.succeeded();
         }
         if self.error == Some(ErrorReason::HttpServerError) && end == End::Whole {
             self.count_error(ErrorReason::HttpServerError);
@@ -250,11 +238,8 @@ impl Exchange {
 
     fn endpoint_failed(&self) {
         let Some(attempt) = &self.attempt else { return };
-        let counts = attempt.pool.counts(self.worker.index);
-        counts.attempts.add(1);
-        counts.failures.add(1);
         let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
-        if attempt.pool.cells.failed() >= limit {
+        if attempt.failed() >= limit {
             self.worker.wake.notify_one();
         }
     }
@@ -312,7 +297,7 @@ impl Exchange {
         let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
         let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
         let assigned = self.assigned.as_ref();
-        self.worker.log.record(&Entry {
+        self.worker.log.borrow_mut().record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
             trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),
@@ -344,50 +329,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
-}
-
-impl Assigned {
-    fn policy(&self) -> &Policy {
-        &self.service.policy
-    }
-
-    fn cells(&self, worker: usize) -> &VersionCells {
-        &self.service.versions[self.version].cells[worker]
-    }
-
-    /// Where it is booked: in the epoch that it was routed in, however late it ends.
-    fn arm(&self, worker: usize) -> Option<&ArmCells> {
-        let cells = &self.service.split.epoch.as_ref()?.workers[worker];
-        Some(match self.evidence? {
-            Role::Canary => &cells.canary,
-            Role::Stable => &cells.stable,
-        })
-    }
-}
-
-impl Attempt {
-    fn begin(pool: Rc<Pool>, worker: usize) -> Self {
-        pool.counts(worker).in_flight.add(1);
-        Self { pool, worker }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.pool.counts(self.worker).in_flight.add(-1);
-    }
-}
-
-/// 128 random bits in hexadecimal.
-fn new_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let id: [u8; 32] = std::array::from_fn(|_| {
-        let digit = DIGITS[usize::try_from(bits & 0xF).unwrap_or(0)];
-        bits >>= 4;
-        digit
-    });
-    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
 }
 
 fn proto(version: Version) -> &'static str {

@@ -38,7 +38,7 @@ const CONNECTIONS: usize = 32 * 1024;
 pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) clock: Clock,
-    pub(super) log: LogWriter,
+    pub(super) log: RefCell<LogWriter>,
     pub(super) wake: Arc<Notify>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
@@ -99,7 +99,7 @@ impl Worker {
         Rc::new(Self {
             index,
             clock: shared.clock.clone(),
-            log: shared.log.writer(),
+            log: RefCell::new(shared.log.writer()),
             wake: shared.wake.clone(),
             live: RefCell::new(Cache::new(shared.live.clone())),
             view: RefCell::new(Rc::new(View::first(snapshot))),
@@ -153,7 +153,7 @@ impl Worker {
 
     fn end(&self) {
         self.view.borrow().retire();
-        self.log.flush();
+        self.log.borrow_mut().flush();
     }
 
     fn take_in(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -215,7 +215,7 @@ async fn keep_house_always(worker: Rc<Worker>) {
 async fn keep_house(worker: Rc<Worker>) {
     for tick in 0_u32.. {
         worker.clock.sleep_until(worker.clock.now() + TICK).await;
-        worker.log.flush();
+        worker.log.borrow_mut().flush();
         let view = worker.view();
         if tick % SWEEP == 0 {
             let now = worker.clock.now();
