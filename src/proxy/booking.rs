@@ -56,8 +56,9 @@ impl Attempt {
     /// How many failures the endpoint has in a row now.
     pub(super) fn failed(&self) -> u32 {
         let counts = self.pool.counts(self.worker);
-        counts.attempts.add(1);
+        // In this order: whoever reads the attempt also reads its failure, and never takes it for a success.
         counts.failures.add(1);
+        counts.attempts.add(1);
         self.pool.cells.failed()
     }
 }
