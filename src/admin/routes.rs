@@ -106,8 +106,12 @@ async fn service(
     }
 }
 
-async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], api.metrics.render())
+/// Rendered on a thread of its own: thousands of series take longer than a verdict may wait.
+async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, Problem> {
+    let metrics = api.metrics.clone();
+    let text =
+        tokio::task::spawn_blocking(move || metrics.render()).await.map_err(|_| Problem::stopping())?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
 async fn livez() -> &'static str {

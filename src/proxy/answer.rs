@@ -112,7 +112,7 @@ impl Body for Answer {
             Source::Endpoint(download) => download.poll(cx, || clock.now()),
         };
         match &polled {
-            Poll::Pending => {}
+            Poll::Pending => this.exchange.waits_for_endpoint(),
             Poll::Ready(Some(Ok(frame))) => {
                 this.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
                 if this.is_end_stream() {

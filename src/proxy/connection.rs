@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use super::handler::handle;
 use super::life::{Ending, Life};
 use super::socket::{Ahead, ClientSocket};
+use super::stream::Stream;
 use super::worker::Worker;
 use crate::clock::Clock;
 
@@ -31,6 +32,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const STREAMS: u32 = 100;
 const LOCAL_RESETS: usize = 256;
+/// What is buffered of a response that its client does not take.
+const STREAM_BUFFER: usize = 64 * 1024;
 const PING: Duration = Duration::from_secs(20);
 /// How much of a body that nobody wants is read, and for how long, so that the answer is not lost to a reset.
 const LINGER_BYTES: usize = 64 * 1024;
@@ -53,7 +56,10 @@ enum Protocol {
 
 /// Runs the streams of a connection on its own worker.
 #[derive(Clone)]
-struct Streams(Rc<Worker>);
+struct Streams {
+    worker: Rc<Worker>,
+    life: Rc<Life>,
+}
 
 impl Client {
     pub(super) fn new(peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
@@ -72,9 +78,11 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: Tc
     })
     .await;
     let mut ahead = Ahead::default();
-    let Some(protocol) = or_ending(&life, sniff(&mut stream, &mut ahead, &life)).await.flatten() else {
-        return;
+    let protocol = {
+        let sniffed = pin!(sniff(&mut stream, &mut ahead, &life));
+        or_told(&life, Ending::Not, sniffed).await.flatten()
     };
+    let Some(protocol) = protocol else { return };
     let socket = TokioIo::new(ClientSocket::new(stream, ahead, life.clone()));
     match protocol {
         Protocol::Http1 => serve_http1(worker, client, socket).await,
@@ -119,7 +127,7 @@ async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<Cli
 async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
     let life = client.life.clone();
     life.speaks_http2();
-    let streams = Streams(worker.clone());
+    let streams = Streams { worker: worker.clone(), life: life.clone() };
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = handle(worker.clone(), client.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
@@ -129,6 +137,7 @@ async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<Cli
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(STREAM_BUFFER)
         .max_header_list_size(HEADER_LIST)
         .max_local_error_reset_streams(LOCAL_RESETS)
         .keep_alive_interval(PING)
@@ -145,28 +154,32 @@ where
     let mut connection = pin!(connection);
     // Whoever came while the worker was draining was told to close after its first request.
     let mut told = life.ending();
-    poll_fn(|cx| {
-        loop {
-            // An error ends the connection; what it cost is in the record of the exchange it broke.
-            if connection.as_mut().poll(cx).is_ready() || life.ending() == Ending::Now {
-                return Poll::Ready(());
-            }
-            if told == life.ending() {
-                return Poll::Pending;
-            }
-            told = life.ending();
-            bid_farewell(connection.as_mut());
-        }
-    })
-    .await;
+    // An error ends the connection; what it cost is in the record of the exchange it broke.
+    while or_told(life, told, connection.as_mut()).await.is_none() && life.ending() != Ending::Now {
+        told = life.ending();
+        bid_farewell(connection.as_mut());
+    }
 }
 
-/// `None` when the connection is told to end before `future` does.
-async fn or_ending<F: Future>(life: &Life, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx: &mut Context<'_>| match future.as_mut().poll(cx) {
+/// Polls `future` until it ends, or until the connection is told something else than `told`. Then `None`; what had
+/// arrived by that time has still been seen by `future`.
+async fn or_told<F: Future>(life: &Life, told: Ending, mut future: Pin<&mut F>) -> Option<F::Output> {
+    let ended = poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if life.ending() == Ending::Not => Poll::Pending,
+        Poll::Pending if life.ending() == told => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    });
+    match ended.await {
+        Some(output) => Some(output),
+        None => poll_again(future).await,
+    }
+}
+
+/// Polls `future` once, after the runtime has asked the system what has arrived.
+pub(super) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    tokio::task::yield_now().await;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => Poll::Ready(None),
     })
     .await
@@ -192,6 +205,6 @@ async fn linger(mut stream: TcpStream, clock: &Clock) {
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        self.0.spawn(stream);
+        self.worker.spawn(Stream::run(self.life.clone(), stream));
     }
 }

@@ -82,11 +82,11 @@ impl Destination<'_> {
     /// Sends the request to this endpoint: on a connection that is open already if there is one, else on a new one.
     async fn send(
         &self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         pool: &Pool,
         mut outbound: Outbound,
     ) -> Result<Answered, Failed> {
-        let clock = &exchange.worker.clock;
+        let clock = &exchange.worker.clock.clone();
         let patience = Patience {
             clock: clock.clone(),
             response: self.timeouts.response,
@@ -102,6 +102,7 @@ impl Destination<'_> {
                 (Err(SendError::NotSent(unsent)), _) => outbound = patience.restore(*unsent),
                 // It died with our request unheard: once more, on a new one.
                 (Err(SendError::Unheard), Some(spare)) if spare.can_repeat() => {
+                    exchange.repeats();
                     outbound = spare;
                     break;
                 }

@@ -113,6 +113,18 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// An id for a request: 128 random bits in hexadecimal.
+pub(super) fn new_request_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bits = fastrand::u128(..);
+    let id: [u8; 32] = std::array::from_fn(|_| {
+        let digit = DIGITS[usize::try_from(bits & 0xF).unwrap_or(0)];
+        bits >>= 4;
+        digit
+    });
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

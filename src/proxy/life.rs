@@ -2,11 +2,13 @@
 //! connection: the worker looks at all of them twice a second.
 
 use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::domain::Timestamp;
 
 /// A client that connects and says nothing.
@@ -34,6 +36,8 @@ pub(super) struct Life {
     ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
     left: RefCell<Option<TcpStream>>,
+    streams: RefCell<Vec<Weak<Stream>>>,
+    within: RefCell<Option<Rc<Stream>>>,
 }
 
 /// What a connection is doing.
@@ -87,6 +91,8 @@ impl Life {
             ending: Cell::new(Ending::Not),
             waker: RefCell::new(None),
             left: RefCell::new(None),
+            streams: RefCell::default(),
+            within: RefCell::new(None),
         }
     }
 
@@ -159,8 +165,24 @@ impl Life {
         }
     }
 
+    /// A stream of this connection, to be looked after as long as it lives.
+    pub(super) fn adopt(&self, stream: &Rc<Stream>) {
+        self.streams.borrow_mut().push(Rc::downgrade(stream));
+    }
+
+    /// Says which stream's task runs now.
+    pub(super) fn within(&self, stream: Option<Rc<Stream>>) {
+        *self.within.borrow_mut() = stream;
+    }
+
+    /// The stream whose task runs now.
+    pub(super) fn stream(&self) -> Option<Rc<Stream>> {
+        self.within.borrow().clone()
+    }
+
     /// Looks at the connection and ends it when it has been doing the same for too long.
     pub(super) fn look(&self, now: Timestamp) {
+        self.look_at_streams(now);
         let (stage, count) = self.stage();
         let mut seen = self.seen.get();
         if (seen.stage, seen.count) != (stage, count) {
@@ -174,6 +196,14 @@ impl Life {
         // An idle one is bidden farewell first, so that its client learns of it.
         let bid = stage == Stage::Idle && self.ending.get() == Ending::Not;
         self.end(if bid { Ending::Gently } else { Ending::Now });
+    }
+
+    fn look_at_streams(&self, now: Timestamp) {
+        let patience = self.patience.get().max(HEAD);
+        self.streams.borrow_mut().retain(|stream| {
+            let stream = stream.upgrade();
+            stream.inspect(|stream| stream.look(now, patience)).is_some()
+        });
     }
 
     fn stage(&self) -> (Stage, u64) {

@@ -8,6 +8,7 @@
 mod alarm;
 mod answer;
 mod assign;
+mod booking;
 mod connection;
 mod fault;
 mod forward;
@@ -20,6 +21,7 @@ mod observe;
 mod pool;
 mod respond;
 mod socket;
+mod stream;
 mod upload;
 mod view;
 mod worker;

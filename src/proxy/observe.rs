@@ -9,17 +9,20 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
-use super::assign::{AssignedBy, Assignment};
+use super::assign::Assignment;
+use super::booking::{Assigned, Attempt};
 use super::connection::Client;
 use super::fault::{AttemptError, Fault};
+use super::headers::new_request_id;
 use super::pool::Pool;
 use super::respond::Refusal;
+use super::stream::Stream;
 use super::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
-use crate::domain::routing::{Policy, Role};
-use crate::domain::stats::{ArmCells, ErrorReason, MethodLabel, VersionCells};
+use crate::domain::routing::Role;
+use crate::domain::stats::{ErrorReason, MethodLabel};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -35,6 +38,7 @@ pub(super) struct Exchange {
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
     has_body: bool,
+    stream: Option<Rc<Stream>>,
     uri: Uri,
     version: Version,
     host: Option<HeaderValue>,
@@ -50,19 +54,6 @@ pub(super) struct Exchange {
     error: Option<ErrorReason>,
     blame: Blame,
     closed: bool,
-}
-
-struct Assigned {
-    service: Rc<ServiceView>,
-    version: usize,
-    by: AssignedBy,
-    evidence: Option<Role>,
-}
-
-/// Counts as a request in flight at its endpoint while it lives.
-struct Attempt {
-    pool: Rc<Pool>,
-    worker: usize,
 }
 
 /// What the exchange says about the version that served it.
@@ -93,13 +84,14 @@ impl Exchange {
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Box::new(Self {
             started: worker.clock.now(),
-            request_id: new_id(),
+            request_id: new_request_id(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             host: header(HOST),
             user_agent: header(USER_AGENT),
             traceparent: header(TRACEPARENT),
+            stream: client.life.stream(),
             has_body: !request.body().is_end_stream(),
             worker,
             client,
@@ -136,14 +128,19 @@ impl Exchange {
 
     /// The request goes to this endpoint now.
     pub(super) fn attempt(&mut self, pool: &Rc<Pool>) {
-        if self.attempt.take().is_some() || self.endpoint.is_some() {
-            self.retries += 1;
-            if let Some(assigned) = &self.assigned {
-                assigned.cells(self.worker.index).retries.add(1);
-            }
+        if self.endpoint.is_some() {
+            self.repeats();
         }
         self.endpoint = Some(pool.address);
         self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
+    }
+
+    /// The request is sent again, here or elsewhere.
+    pub(super) fn repeats(&mut self) {
+        self.retries += 1;
+        if let Some(assigned) = &self.assigned {
+            assigned.cells(self.worker.index).retries.add(1);
+        }
     }
 
     /// The attempt under way (or the choice of an endpoint) failed.
@@ -186,6 +183,16 @@ impl Exchange {
     /// So many bytes of the response's body went to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.bytes_out += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if let Some(stream) = &self.stream {
+            stream.gave();
+        }
+    }
+
+    /// The client took all there is of the response's body so far.
+    pub(super) fn waits_for_endpoint(&self) {
+        if let Some(stream) = &self.stream {
+            stream.waits_for_more();
+        }
     }
 
     /// Closes the record; later calls do nothing.
@@ -221,8 +228,7 @@ impl Exchange {
         } else if matches!(self.status.as_u16(), 502..=504) {
             self.endpoint_failed();
         } else {
-            attempt.pool.counts(self.worker.index).attempts.add(1);
-            attempt.pool.cells.succeeded();
+            attempt.succeeded();
         }
         if self.error == Some(ErrorReason::HttpServerError) && end == End::Whole {
             self.count_error(ErrorReason::HttpServerError);
@@ -232,12 +238,8 @@ impl Exchange {
 
     fn endpoint_failed(&self) {
         let Some(attempt) = &self.attempt else { return };
-        let counts = attempt.pool.counts(self.worker.index);
-        // In this order: whoever reads the attempt also reads its failure, and never takes it for a success.
-        counts.failures.add(1);
-        counts.attempts.add(1);
         let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
-        if attempt.pool.cells.failed() >= limit {
+        if attempt.failed() >= limit {
             self.worker.wake.notify_one();
         }
     }
@@ -327,50 +329,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
-}
-
-impl Assigned {
-    fn policy(&self) -> &Policy {
-        &self.service.policy
-    }
-
-    fn cells(&self, worker: usize) -> &VersionCells {
-        &self.service.versions[self.version].cells[worker]
-    }
-
-    /// Where it is booked: in the epoch that it was routed in, however late it ends.
-    fn arm(&self, worker: usize) -> Option<&ArmCells> {
-        let cells = &self.service.split.epoch.as_ref()?.workers[worker];
-        Some(match self.evidence? {
-            Role::Canary => &cells.canary,
-            Role::Stable => &cells.stable,
-        })
-    }
-}
-
-impl Attempt {
-    fn begin(pool: Rc<Pool>, worker: usize) -> Self {
-        pool.counts(worker).in_flight.add(1);
-        Self { pool, worker }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.pool.counts(self.worker).in_flight.add(-1);
-    }
-}
-
-/// 128 random bits in hexadecimal.
-fn new_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let id: [u8; 32] = std::array::from_fn(|_| {
-        let digit = DIGITS[usize::try_from(bits & 0xF).unwrap_or(0)];
-        bits >>= 4;
-        digit
-    });
-    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
 }
 
 fn proto(version: Version) -> &'static str {

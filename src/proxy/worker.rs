@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Client};
+use super::connection::{self, Client, poll_again};
 use super::fault::is_our_lack;
 use super::life::{Ending, Life};
 use super::view::View;
@@ -72,18 +73,19 @@ pub(super) async fn run(
     mut phase: watch::Receiver<Phase>,
     drain: Duration,
 ) {
-    let mut tasks = JoinSet::new();
+    let mut accepting = JoinSet::new();
     for listener in listeners {
-        tasks.spawn_local(accept(worker.clone(), listener, phase.clone()));
+        accepting.spawn_local(accept(worker.clone(), listener, phase.clone()));
     }
-    tasks.spawn_local(keep_house(worker.clone()));
+    let mut house = JoinSet::new();
+    house.spawn_local(keep_house_always(worker.clone()));
     // An error means that nobody is left to tell us anything: stop.
     let told = phase.wait_for(|phase| *phase != Phase::Serving).await.map_or(Phase::Stopped, |phase| *phase);
     if told == Phase::Draining {
         worker.begin_drain();
         let deadline = worker.clock.now() + drain;
         tokio::select! {
-            () = worker.empty() => {}
+            () = worker.empty(&mut accepting) => {}
             () = worker.clock.sleep_until(deadline) => {}
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
         }
@@ -141,7 +143,9 @@ impl Worker {
         }
     }
 
-    async fn empty(&self) {
+    /// Returns once the last connection is gone and no other can come.
+    async fn empty(&self, accepting: &mut JoinSet<()>) {
+        while accepting.join_next().await.is_some() {}
         while !self.connections.borrow().is_empty() {
             self.emptied.notified().await;
         }
@@ -169,26 +173,40 @@ impl Worker {
     }
 }
 
-/// Takes in who connects. Told to drain, it takes in those who connected before, then closes the listener.
+/// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
 async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
     loop {
         if worker.connections.borrow().len() >= CONNECTIONS {
             worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
-            continue;
         }
         let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted,
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+            accepted = listener.accept() => Some(accepted),
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => poll_again(pin!(listener.accept())).await,
         };
         match accepted {
-            Ok((stream, peer)) => worker.take_in(stream, peer),
-            Err(error) if is_our_lack(&error) => {
+            Some(Ok((stream, peer))) => worker.take_in(stream, peer),
+            Some(Err(error)) if is_our_lack(&error) => {
                 tracing::warn!(%error, "no more connections can be accepted for now");
                 worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
             }
             // The client gave up before we came to it.
-            Err(_) => {}
+            Some(Err(_)) => {}
+            None => return,
+        }
+    }
+}
+
+/// A panic on the round is counted, and the next round begins.
+async fn keep_house_always(worker: Rc<Worker>) {
+    loop {
+        let count = PanicCount(worker.vitals.clone());
+        let house = keep_house(worker.clone());
+        let rounds = tokio::task::spawn_local(async move {
+            let _count = count;
+            house.await;
+        });
+        if let Err(error) = rounds.await {
+            tracing::error!(%error, "a worker's housekeeping panicked");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The data plane on real sockets: hand-made snapshots, scripted endpoints, raw bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod bodies;
 mod connections;
 mod drain;

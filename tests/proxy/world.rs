@@ -272,7 +272,7 @@ impl Scripted {
     pub(crate) fn saying(text: &'static str) -> Self {
         Self::start(move |wire| {
             while wire.request().is_some() {
-                wire.send(&ok(text));
+                wire.send(ok(text));
             }
         })
     }
