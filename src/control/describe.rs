@@ -6,7 +6,7 @@ use super::evidence::observed;
 use super::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
-use crate::domain::rollout::{Machine, PhaseName};
+use crate::domain::rollout::{End, Machine, PhaseName};
 use crate::domain::stats::{MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
@@ -114,7 +114,10 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
         reason: ended.reason.to_string(),
         step: ended.step,
         steps: ended.steps,
-        weight: Weight::ZERO,
+        weight: match ended.end {
+            End::Promoted => Weight::FULL,
+            End::Aborted | End::Superseded => Weight::ZERO,
+        },
         observed: None,
         verdict: ended.verdict.clone().or(verdict),
         harm: None,
