@@ -1,7 +1,9 @@
 //! The only place that wires: build, bind, spawn, drain. No decisions.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+use std::iter::successors;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -260,8 +262,10 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn said(error: impl fmt::Display) -> StartError {
-    StartError(error.to_string())
+/// An error with all its causes.
+fn said(error: impl Error) -> StartError {
+    let causes = successors(error.source(), |&cause| cause.source());
+    StartError(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
 }
 
 impl fmt::Display for StartError {
@@ -270,4 +274,4 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl Error for StartError {}

@@ -52,12 +52,12 @@
 //!
 //! ```text imports
 //! main -> cli
-//! cli -> admin app clock config control domain provider
-//! app -> admin clock config control domain domain::routing domain::stats health provider proxy telemetry
+//! cli -> admin app clock config control domain domain::rollout provider
+//! app -> admin clock config control domain::routing provider proxy telemetry
 //! admin -> config control domain telemetry
-//! control -> clock config domain domain::rollout domain::routing domain::stats health telemetry
+//! control -> clock config domain domain::rollout domain::routing domain::stats health provider telemetry
 //! provider -> clock config domain
-//! health -> clock config domain
+//! health -> clock config domain domain::routing
 //! proxy -> clock domain domain::routing domain::stats telemetry
 //! telemetry -> domain domain::stats
 //! config -> domain domain::rollout domain::routing

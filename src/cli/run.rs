@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::{config_file, logging, print};
 use crate::app::{self, Options, Running};
 use crate::clock::Clock;
-use crate::config::spec::{EndpointAddress, Spec};
+use crate::config::spec::{AdminAddress, EndpointAddress, Spec};
 use crate::control::{Handle, ReloadError};
 use crate::provider;
 
@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Where clients connect [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", requires = "to")]
     listen: Option<SocketAddr>,
+    /// Where the admin API listens: host:port or unix:PATH [default: ADIT_ADMIN, else 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDR", requires = "to")]
+    admin: Option<AdminAddress>,
 }
 
 pub(super) fn run(args: Args) -> Exit {
@@ -70,7 +73,10 @@ fn serve(args: Args) -> Result<Exit, Failure> {
 fn options(args: Args) -> Result<Options, Failure> {
     let clock = Clock::real();
     if !args.to.is_empty() {
-        let spec = Spec::front_door(args.listen.unwrap_or(LISTEN), args.to);
+        let mut spec = Spec::front_door(args.listen.unwrap_or(LISTEN), args.to);
+        if let Some(address) = args.admin.map_or_else(admin_from_environment, |address| Ok(Some(address)))? {
+            spec.admin.address = address;
+        }
         return Ok(Options { spec, file: None, clock });
     }
     let Some(file) = config_file::find(args.config.as_deref()) else {
@@ -79,6 +85,14 @@ fn options(args: Args) -> Result<Options, Failure> {
     };
     let spec = provider::file::load(&file).map_err(|error| Failure::Config(print::chain(&error)))?;
     Ok(Options { spec, file: Some(file), clock })
+}
+
+/// The same variable leads the other verbs to the admin API. (Were it clap's, it would clash with `-c`.)
+fn admin_from_environment() -> Result<Option<AdminAddress>, Failure> {
+    let Some(text) = std::env::var("ADIT_ADMIN").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|error| Failure::Usage(format!("ADIT_ADMIN: {error}")))
 }
 
 fn no_runtime(error: io::Error) -> Failure {

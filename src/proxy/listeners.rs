@@ -54,7 +54,17 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "can't listen on {}", self.address)
+        write!(f, "can't listen on {}", self.address)?;
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                f.write_str(" (another process has that port: stop it, or choose another)")
+            }
+            io::ErrorKind::PermissionDenied => {
+                f.write_str(" (choose a port above 1023, or give us the right to it)")
+            }
+            io::ErrorKind::AddrNotAvailable => f.write_str(" (this machine does not have that address)"),
+            _other => Ok(()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ fn a_config_that_is_not_toml_is_shown_with_its_place() {
 #[test]
 fn an_unknown_key_is_named_with_its_place_and_what_was_probably_meant() {
     let config = GOOD.replace("release = ", "relase = ");
-    refused(&config).expect_code(3).expect_words(&["adit.toml:6:1", "relase", "release"]);
+    refused(&config).expect_code(3).expect_words(&["adit.toml", "line 6, column 1", "relase", "release"]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_port_in_use_is_named() {
     let taken = Endpoint::start("v1");
     let address = taken.address().to_string();
     let config = GOOD.replacen("127.0.0.1:0", &address, 1);
-    refused(&config).expect_code(1).expect_words(&[&address, "in use"]);
+    refused(&config).expect_code(1).expect_words(&[&address, "in use", "choose another"]);
 }
 
 #[test]

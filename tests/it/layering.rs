@@ -82,7 +82,7 @@ fn the_pure_core_names_nothing_impure() {
 
 #[test]
 fn no_source_file_is_longer_than_a_reader_can_hold() {
-    let long: Vec<String> = rust_files(&root().join("src"))
+    let long: Vec<String> = production_files()
         .into_iter()
         .map(|file| (lines_before_tests(&read(&file)), file))
         .filter(|(lines, _)| *lines > LONGEST)
@@ -117,7 +117,7 @@ fn paths_are_found_in_nested_use_trees_and_inline() {
 #[test]
 fn comments_strings_and_tests_import_nothing() {
     let source =
-        "//! crate::a\nlet b = \"crate::b\"; // crate::c\n#[cfg(test)]\nmod tests { use crate::d::D; }";
+        "//! crate::a\nlet b = \"crate::b\"; // crate::c\n#[cfg(test)]\nmod tests {\nuse crate::d::D; }";
     assert_eq!(crate_paths(&production(source)), Vec::<String>::new());
 }
 
@@ -143,13 +143,32 @@ fn table() -> Table {
 /// Every file of `src/` but `lib.rs`, relative to it, without comments, strings and tests.
 fn production_sources() -> Vec<(PathBuf, String)> {
     let src = root().join("src");
-    let files = rust_files(&src);
-    assert!(files.len() > 20, "src/ was not found where it should be");
-    files
+    production_files()
         .into_iter()
-        .filter(|file| !file.ends_with("lib.rs") && !file.ends_with("tests.rs"))
+        .filter(|file| !file.ends_with("lib.rs"))
         .map(|file| (file.strip_prefix(&src).expect("found below src").to_owned(), production(&read(&file))))
         .collect()
+}
+
+/// Every file of `src/` that is not itself (part of) a module of tests.
+fn production_files() -> Vec<PathBuf> {
+    let files = rust_files(&root().join("src"));
+    assert!(files.len() > 20, "src/ was not found where it should be");
+    let tests: Vec<PathBuf> = files.iter().flat_map(|file| test_modules(file)).collect();
+    files.into_iter().filter(|file| !tests.iter().any(|module| file.starts_with(module))).collect()
+}
+
+/// The modules that a file declares for tests alone: each as the folder and as the file that it may be.
+fn test_modules(file: &Path) -> Vec<PathBuf> {
+    let source = read(file);
+    let lines: Vec<&str> = source.lines().collect();
+    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
+    let names = declared.filter_map(|pair| pair[1].split_once("mod ")?.1.strip_suffix(';'));
+    let inside = match file.file_stem() {
+        Some(stem) if stem != "mod" && stem != "lib" => file.with_extension(""),
+        _ => file.parent().expect("a file is in a folder").to_owned(),
+    };
+    names.flat_map(|name| [inside.join(name), inside.join(format!("{name}.rs"))]).collect()
 }
 
 /// `domain/stats/cells.rs` is in the most specific room that the table knows: `domain::stats`.
@@ -246,7 +265,8 @@ fn production(source: &str) -> String {
 /// Tests come last in a file, in a module of their own.
 fn lines_before_tests(source: &str) -> usize {
     let lines: Vec<&str> = source.lines().collect();
-    let is_tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ");
+    let is_tests =
+        |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
     lines.windows(2).position(is_tests).unwrap_or(lines.len())
 }
 

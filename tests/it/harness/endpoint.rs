@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use adit::domain::Timestamp;
+use socket2::SockRef;
 
 use super::script::{Answer, Script};
 use super::wait::{LIMIT, now, until};
@@ -19,7 +20,7 @@ const HEALTH: &str = "/healthz";
 pub(crate) struct Endpoint {
     address: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptor: Option<(TcpListener, JoinHandle<()>)>,
 }
 
 /// A request as it arrived.
@@ -73,24 +74,21 @@ impl Endpoint {
         self.address = listener.local_addr().expect("a bound socket has an address");
         self.state().stopped = false;
         let shared = self.shared.clone();
-        self.acceptor = Some(std::thread::spawn(move || accept(&listener, &shared)));
+        let copy = listener.try_clone().expect("a socket can be cloned");
+        self.acceptor = Some((copy, std::thread::spawn(move || accept(&listener, &shared))));
     }
 
-    /// Stops listening and cuts every connection: what connects now is refused.
+    /// Stops as a killed process does: listens no more, then cuts every connection. What connects now is refused.
     pub(crate) fn stop(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else { return };
-        {
-            let mut state = self.state();
-            state.stopped = true;
-            for stream in state.connections.values() {
-                // It may have been closed by the other side already.
-                drop(stream.shutdown(Shutdown::Both));
-            }
+        let Some((listener, acceptor)) = self.acceptor.take() else { return };
+        self.state().stopped = true;
+        SockRef::from(&listener).shutdown(Shutdown::Both).expect("a listener can be shut down");
+        acceptor.join().expect("the acceptor never panics");
+        for stream in self.state().connections.values() {
+            // It may have been closed by the other side already.
+            drop(stream.shutdown(Shutdown::Both));
         }
         self.shared.changed.notify_all();
-        // The acceptor sees `stopped` with the next connection, which is this one.
-        drop(TcpStream::connect(self.address));
-        drop(acceptor.join());
     }
 
     /// Where it listens.
@@ -205,9 +203,6 @@ impl Shared {
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept() {
         let mut state = shared.state();
-        if state.stopped {
-            return;
-        }
         state.connections_ever += 1;
         let number = state.connections_ever;
         let Ok(copy) = stream.try_clone() else { continue };
