@@ -8,7 +8,7 @@ use adit::clock::Clock;
 use adit::domain::Timestamp;
 
 /// How long any fact may take. Far more than it needs: a test that gets here has failed.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The time on the one clock of this test binary.
 pub(crate) fn now() -> Timestamp {
