@@ -88,7 +88,11 @@ impl AttemptError {
 
     /// What becomes of a failed `connect`.
     pub(super) fn of_connect(error: &io::Error) -> Self {
-        if is_our_lack(error) { Self::NoSocket } else { Self::Refused }
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::ConnectTimeout,
+            _ if is_our_lack(error) => Self::NoSocket,
+            _ => Self::Refused,
+        }
     }
 }
 

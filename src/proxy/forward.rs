@@ -1,11 +1,12 @@
 //! From a chosen version to the head of an answer: which endpoint, which connection, and when to try again. A request
 //! is sent twice only if it was never sent, or if it is safe to repeat and its connection died unheard.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::answer::Download;
@@ -24,6 +25,16 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Outbound {
     parts: Parts,
     upload: Option<Rc<Upload>>,
+    left: Repeats,
+}
+
+/// What may still be done with a request when an endpoint may have seen it: each once, and only if it is safe to repeat.
+#[derive(Clone, Copy)]
+struct Repeats {
+    /// Its connection had been open for a while, and was most likely closed while we sent.
+    on_stale: Repeat,
+    /// A new connection died with it.
+    elsewhere: Repeat,
 }
 
 /// Where a request may go and how long it may take.
@@ -37,10 +48,10 @@ pub(super) struct Destination<'a> {
 
 /// Why an endpoint gave no answer.
 enum Failed {
-    /// It saw nothing of the request.
-    Unsent(AttemptError, Box<Outbound>),
+    /// The request, for another endpoint: this one saw nothing of it, or it is safe to repeat.
+    Elsewhere(AttemptError, Box<Outbound>),
     /// It may have begun to work on it.
-    Sent(AttemptError),
+    Finally(AttemptError),
 }
 
 /// The head of an endpoint's answer, and the connection on which the rest comes.
@@ -60,13 +71,13 @@ pub(super) async fn forward(
         exchange.attempt(&pool);
         match to.send(exchange, &pool, outbound).await {
             Ok((response, connection)) => return Ok(to.answer(response, connection, pool)),
-            Err(Failed::Sent(error)) => {
+            Err(Failed::Finally(error)) => {
                 exchange.failed(error);
                 return Err(error);
             }
-            Err(Failed::Unsent(error, unsent)) => {
+            Err(Failed::Elsewhere(error, again)) => {
                 exchange.failed(error);
-                outbound = *unsent;
+                outbound = *again;
                 last = error;
             }
         }
@@ -86,41 +97,73 @@ impl Destination<'_> {
         pool: &Pool,
         mut outbound: Outbound,
     ) -> Result<Answered, Failed> {
-        let clock = &exchange.worker.clock.clone();
+        outbound.name_host(pool);
         let patience = Patience {
-            clock: clock.clone(),
+            clock: exchange.worker.clock.clone(),
             response: self.timeouts.response,
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
-        outbound.name_host(pool);
-        while let Some(mut connection) = pool.take(clock.now()) {
-            let spare = outbound.spare();
-            match (connection.send(outbound.request(), &patience).await, spare) {
-                (Ok(response), _) => return Ok((response, connection)),
+        match Self::send_on_open(exchange, pool, outbound, &patience).await {
+            ControlFlow::Break(outcome) => outcome,
+            ControlFlow::Continue(outbound) => self.send_on_new(pool, outbound, &patience).await,
+        }
+    }
+
+    /// Continues with a request that wants a new connection.
+    async fn send_on_open(
+        exchange: &mut Exchange,
+        pool: &Pool,
+        mut outbound: Outbound,
+        patience: &Patience,
+    ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
+        while let Some(mut connection) = pool.take(patience.clock.now()) {
+            let (spare, left) = (outbound.spare(outbound.left.on_stale), outbound.left);
+            match connection.send(outbound.request(), patience).await {
+                Ok(response) => return ControlFlow::Break(Ok((response, connection))),
                 // It closed between two requests: no attempt at all.
-                (Err(SendError::NotSent(unsent)), _) => outbound = patience.restore(*unsent),
-                // It died with our request unheard: once more, on a new one.
-                (Err(SendError::Unheard), Some(spare)) if spare.can_repeat() => {
+                Err(SendError::NotSent(unsent)) => outbound = Outbound::restore(*unsent, patience, left),
+                Err(SendError::Unheard) => {
+                    let Some(mut spare) = spare.filter(Outbound::is_whole) else {
+                        return ControlFlow::Break(Err(Failed::Finally(AttemptError::Terminated)));
+                    };
+                    spare.left.on_stale = Repeat::Never;
                     exchange.repeats();
-                    outbound = spare;
-                    break;
+                    return ControlFlow::Continue(spare);
                 }
-                (Err(SendError::Unheard), _) => return Err(Failed::Sent(AttemptError::Terminated)),
-                (Err(SendError::Failed(error)), _) => return Err(Failed::Sent(error)),
+                Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
             }
         }
-        let mut connection = match pool.connect(clock, self.timeouts.connect).await {
+        ControlFlow::Continue(outbound)
+    }
+
+    async fn send_on_new(
+        &self,
+        pool: &Pool,
+        outbound: Outbound,
+        patience: &Patience,
+    ) -> Result<Answered, Failed> {
+        let left = self.whole.map_or(self.timeouts.connect, |whole| whole - patience.clock.now());
+        let mut connection = match pool.connect(&patience.clock, self.timeouts.connect.min(left)).await {
             Ok(connection) => connection,
-            Err(error) => return Err(Failed::Unsent(error, Box::new(outbound))),
+            Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
         };
-        match connection.send(outbound.request(), &patience).await {
+        let (spare, left) = (outbound.spare(outbound.left.elsewhere), outbound.left);
+        let error = AttemptError::Terminated;
+        match connection.send(outbound.request(), patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
-                Err(Failed::Unsent(AttemptError::Terminated, Box::new(patience.restore(*unsent))))
+                Err(Failed::Elsewhere(error, Box::new(Outbound::restore(*unsent, patience, left))))
             }
-            Err(SendError::Unheard) => Err(Failed::Sent(AttemptError::Terminated)),
-            Err(SendError::Failed(error)) => Err(Failed::Sent(error)),
+            Err(SendError::Unheard) => Err(match spare.filter(Outbound::is_whole) {
+                // The endpoint has failed it, but its user need not see that.
+                Some(mut spare) => {
+                    spare.left.elsewhere = Repeat::Never;
+                    Failed::Elsewhere(error, Box::new(spare))
+                }
+                None => Failed::Finally(error),
+            }),
+            Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
         }
     }
 
@@ -141,14 +184,14 @@ impl Destination<'_> {
 }
 
 impl Outbound {
-    pub(super) fn new(parts: Parts, upload: Option<Rc<Upload>>) -> Self {
-        Self { parts, upload }
+    /// `upload` must keep what it reads if `repeat` says that it may be needed again.
+    pub(super) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
+        Self { parts, upload, left: Repeats { on_stale: repeat, elsewhere: repeat } }
     }
 
-    /// Whether a request with this method may be sent twice (RFC 9110 section 9.2.2).
-    pub(super) fn repeat(method: &Method) -> Repeat {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
-        if safe.contains(method) { Repeat::Possible } else { Repeat::Never }
+    /// One that a connection gave back.
+    fn restore(unsent: Request<RequestBody>, patience: &Patience, left: Repeats) -> Self {
+        Self { parts: unsent.into_parts().0, upload: patience.upload.clone(), left }
     }
 
     /// HTTP/1.1 wants a host. A client of HTTP/1.0 may have named none: then the endpoint is called by its own name.
@@ -160,25 +203,22 @@ impl Outbound {
         }
     }
 
-    /// A second copy, for a request that may be sent twice.
-    fn spare(&self) -> Option<Self> {
-        (Self::repeat(&self.parts.method) == Repeat::Possible)
-            .then(|| Self { parts: self.parts.clone(), upload: self.upload.clone() })
+    /// A second copy, if it may be needed.
+    fn spare(&self, repeat: Repeat) -> Option<Self> {
+        (repeat == Repeat::Possible).then(|| Self {
+            parts: self.parts.clone(),
+            upload: self.upload.clone(),
+            left: self.left,
+        })
     }
 
-    /// Whether all of the body is still at hand.
-    fn can_repeat(&self) -> bool {
+    /// Whether all of the body that was read is still at hand.
+    fn is_whole(&self) -> bool {
         self.upload.as_ref().is_none_or(|upload| upload.can_repeat())
     }
 
     fn request(self) -> Request<RequestBody> {
         let body = self.upload.as_ref().map_or(RequestBody::Empty, Upload::body);
         Request::from_parts(self.parts, body)
-    }
-}
-
-impl Patience {
-    fn restore(&self, unsent: Request<RequestBody>) -> Outbound {
-        Outbound { parts: unsent.into_parts().0, upload: self.upload.clone() }
     }
 }

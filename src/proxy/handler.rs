@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -18,7 +18,7 @@ use super::headers::{Forwarding, to_client, to_endpoint};
 use super::normalize::{asked, level, without_prefix};
 use super::observe::Exchange;
 use super::respond::{Form, Refusal};
-use super::upload::Upload;
+use super::upload::{Repeat, Upload};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
 use crate::domain::routing::{RequestParts, Timeouts};
@@ -52,6 +52,8 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     };
     let mut response = forward(exchange, &to, outbound).await?;
     exchange.answered(response.status());
+    // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
     if let Some(cookie) = assignment.cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -85,18 +87,19 @@ fn choose_version(
 
 /// Makes the request fit for an endpoint.
 fn prepare(exchange: &mut Exchange, mut parts: Parts, body: Incoming, timeouts: Timeouts) -> Outbound {
+    let repeat = Repeat::of(&parts.method);
     if !body.is_end_stream() {
-        let repeat = Outbound::repeat(&parts.method);
         exchange.upload = Some(Upload::new(body, timeouts.idle, repeat, &exchange.worker.clock));
     }
-    parts.version = http::Version::HTTP_11;
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
     let forwarding = Forwarding {
         client: &exchange.client.name,
         port: &exchange.client.port,
         request_id: &exchange.request_id,
     };
     to_endpoint(&mut parts.headers, &forwarding);
-    Outbound::new(parts, exchange.upload.clone())
+    Outbound::new(parts, exchange.upload.clone(), repeat)
 }
 
 fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response<Answer> {

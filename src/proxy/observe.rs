@@ -217,6 +217,10 @@ impl Exchange {
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
             self.client.life.body_left_unread();
         }
+        if let Some(assigned) = &self.assigned {
+            // Last: whoever sees nothing in flight sees everything counted.
+            assigned.cells(self.worker.index).in_flight.add(-1);
+        }
         self.client.life.request_ended();
     }
 
@@ -254,11 +258,7 @@ impl Exchange {
         let worker = self.worker.index;
         let unrouted = self.worker.unrouted();
         let cells = match (&self.assigned, &unrouted) {
-            (Some(assigned), _) => {
-                let cells = assigned.cells(worker);
-                cells.in_flight.add(-1);
-                cells
-            }
+            (Some(assigned), _) => assigned.cells(worker),
             (None, Some(unrouted)) => {
                 if let Some(reason) = self.error {
                     unrouted[worker].error(reason);

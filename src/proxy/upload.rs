@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -55,11 +56,21 @@ enum Keep {
     Nothing,
 }
 
-/// Whether a body may have to be sent twice.
+/// Whether a request may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     Possible,
     Never,
+}
+
+impl Repeat {
+    /// RFC 9110 section 9.2.2: what was asked for twice is done once.
+    pub(super) fn of(method: &Method) -> Self {
+        match method.as_str() {
+            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => Self::Possible,
+            _other => Self::Never,
+        }
+    }
 }
 
 impl Upload {

@@ -66,6 +66,8 @@ fn a_response_that_ends_with_its_connection_is_whole() {
     let proxy = Proxy::start(Web::of(&[&endpoint]));
     let reply = proxy.get("/");
     assert_eq!((reply.text(), reply.whole), ("hello", true));
+    assert!(reply.head.starts_with("HTTP/1.1 200 OK\r\n"), "{}", reply.head);
+    assert_eq!(reply.header("transfer-encoding"), Some("chunked"), "an end that can be told from a break");
     eventually("counted as good", || proxy.endpoint_counts(0, 0) == (1, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use adit::domain::stats::ErrorReason;
 
-use crate::world::{Proxy, Scripted, Web, nobody, ok};
+use crate::world::{Mortal, Proxy, Scripted, Style, Web, eventually, nobody, ok};
 
 #[test]
 fn requests_share_a_connection_to_the_endpoint() {
@@ -141,6 +141,55 @@ fn a_request_goes_elsewhere_when_an_endpoint_refuses_the_connection() {
     assert_eq!(cells.sum(|cells| cells.retries.get()), failures);
     assert_eq!(cells.sum(|cells| cells.errors(ErrorReason::ConnectionRefused)), failures);
     assert_eq!(proxy.ended(0, 200), 20);
+}
+
+#[test]
+fn a_get_that_dies_unheard_on_a_new_connection_goes_elsewhere_once() {
+    let endpoints = [(); 3].map(|()| {
+        Scripted::start(|wire| {
+            wire.request();
+        })
+    });
+    let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();
+    let proxy = Proxy::start(Web::at(&addresses));
+    assert_eq!(proxy.get("/").status, 502);
+    assert_eq!(endpoints.iter().map(Scripted::connections).sum::<usize>(), 2);
+    assert_eq!(proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").status, 502);
+    assert_eq!(endpoints.iter().map(Scripted::connections).sum::<usize>(), 3);
+    let failures: u64 = (0..3).map(|endpoint| proxy.endpoint_counts(0, endpoint).1).sum();
+    assert_eq!(failures, 3, "each of them failed its request");
+}
+
+#[test]
+fn killing_one_of_two_endpoints_under_load_costs_no_get() {
+    for style in [Style::KeepsConnections, Style::ClosesEach] {
+        let (mortal, immortal) = (Mortal::start(style), Mortal::start(style));
+        let proxy = Proxy::start_with(
+            Web::at(&[mortal.address, immortal.address]),
+            2,
+            adit::clock::Clock::real(),
+            std::time::Duration::ZERO,
+        );
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                let mut client = proxy.client();
+                std::thread::spawn(move || {
+                    for asked in 0..300 {
+                        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+                        let reply = client.reply();
+                        assert_eq!((reply.status, reply.whole), (200, true), "request {asked}");
+                    }
+                })
+            })
+            .collect();
+        eventually("load", || proxy.ended(0, 200) > 400);
+        let in_flight = mortal.kill();
+        for client in clients {
+            client.join().unwrap();
+        }
+        eventually("all counted", || proxy.ended(0, 200) == 2_400);
+        println!("{style:?}: {in_flight} requests were in flight at the endpoint that was killed");
+    }
 }
 
 #[test]

@@ -296,6 +296,83 @@ impl Scripted {
     }
 }
 
+/// An endpoint that can be killed like a process: all its sockets close at once, in the middle of whatever they do.
+pub(crate) struct Mortal {
+    pub(crate) address: SocketAddr,
+    state: Arc<Mutex<Mortality>>,
+}
+
+/// How an endpoint treats connections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Style {
+    KeepsConnections,
+    ClosesEach,
+}
+
+#[derive(Default)]
+struct Mortality {
+    dead: bool,
+    in_flight: usize,
+    streams: Vec<TcpStream>,
+}
+
+impl Mortal {
+    pub(crate) fn start(style: Style) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(Mortality::default()));
+        let life = state.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut state = life.lock().unwrap();
+                if state.dead {
+                    // Before anybody can say that it is dead, the listener is gone.
+                    drop(listener);
+                    return;
+                }
+                state.streams.push(stream.try_clone().unwrap());
+                let life = life.clone();
+                std::thread::spawn(move || Self::serve(&mut Wire::new(stream), style, &life));
+            }
+        });
+        Self { address, state }
+    }
+
+    fn serve(wire: &mut Wire, style: Style, life: &Mutex<Mortality>) {
+        while wire.request().is_some() {
+            life.lock().unwrap().in_flight += 1;
+            std::thread::park_timeout(Duration::from_millis(1));
+            let mut state = life.lock().unwrap();
+            state.in_flight -= 1;
+            if state.dead {
+                return;
+            }
+            // Whole or not at all: an answer that has begun can't be saved.
+            match style {
+                Style::KeepsConnections => wire.send(ok("hello")),
+                Style::ClosesEach => {
+                    wire.send("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How many requests were in flight then.
+    pub(crate) fn kill(&self) -> usize {
+        let mut state = self.state.lock().unwrap();
+        state.dead = true;
+        for stream in &state.streams {
+            let _closed_before = stream.shutdown(std::net::Shutdown::Both);
+        }
+        let in_flight = state.in_flight;
+        drop(state);
+        // Wakes the listener, so that it goes as well.
+        let _refused = TcpStream::connect(self.address);
+        in_flight
+    }
+}
+
 /// A whole answer.
 pub(crate) fn ok(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
