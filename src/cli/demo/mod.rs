@@ -32,6 +32,12 @@ const BAD: Character = Character { errors: 0.10, hangs: 0.05 };
 
 /// Releases a good and a bad version of a small service before your eyes: under 90 seconds, nothing to set up
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  adit demo
+  adit demo --keep
+
+Exit code 0 only if the good version was promoted and the bad one went back by itself.")]
 pub(crate) struct DemoArgs {
     /// Print one JSON summary and nothing else
     #[arg(long)]

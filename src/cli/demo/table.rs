@@ -15,12 +15,12 @@ pub(super) fn state(progress: &Progress<'_>) -> String {
 pub(super) fn line(progress: &Progress<'_>, state: &str) -> String {
     let (rollout, users) = (progress.rollout, progress.users);
     let verdict =
-        rollout.verdict.as_ref().map(|verdict| format!("; {}", judged(verdict))).unwrap_or_default();
+        rollout.verdict.as_ref().map(|verdict| format!("; {}", evidence(verdict))).unwrap_or_default();
     format!(
-        "  {:5.1} s  {state}; users: {} requests, {} failed{verdict}",
+        "  {:5.1} s  {state}; users: {} of {} failed{verdict}",
         progress.since_edit.as_secs_f64(),
-        grouped(users.requests),
-        grouped(users.failures)
+        grouped(users.failures),
+        grouped(users.requests)
     )
 }
 
@@ -49,7 +49,7 @@ pub(super) fn table(progress: &Progress<'_>) -> String {
         grouped(users.requests),
         grouped(users.failures)
     ));
-    let verdict = rollout.verdict.as_ref().map_or_else(|| "no evidence yet".to_owned(), judged);
+    let verdict = rollout.verdict.as_ref().map_or_else(none, judged);
     text.push_str(&format!("\n  verdict  {verdict}\n\n"));
     text
 }
@@ -67,31 +67,39 @@ fn row(version: &VersionStatus) -> String {
 
 /// A release that ended, as a list.
 pub(super) fn facts(release: &Release) -> String {
-    let verdict = release.verdict.as_ref().map_or_else(|| "none".to_owned(), judged);
     format!(
-        "  steps          {}\n  time           {:.1} s from the edit to the end\n  canary         {} requests, \
-         {} failed\n  users          {} requests, {} failed\n  verdict        {verdict}\n",
+        "  steps    {}\n  time     {:.1} s from the edit to the end\n  canary   {} of {} requests failed\n  \
+         users    {} of {} requests failed\n  verdict  {}\n",
         release.steps,
         release.took.as_secs_f64(),
-        grouped(release.canary_requests),
         grouped(release.canary_failures),
-        grouped(release.user_requests),
+        grouped(release.canary_requests),
         grouped(release.user_failures),
+        grouped(release.user_requests),
+        release.verdict.as_ref().map_or_else(none, judged),
     )
 }
 
-/// A verdict with the numbers behind it.
+/// A verdict with the numbers behind it: three lines, all but the first one indented.
 fn judged(verdict: &Verdict) -> String {
-    let rate = |failed, of| format!("{} of {} failed", grouped(failed), grouped(of));
     format!(
-        "{:?}: {} (evidence {} : 1, bound {:.0} : 1; canary {}, stable {})",
+        "{:?}: {}\n           {}\n           failed: canary {} of {}, stable {} of {}",
         verdict.outcome,
         verdict.rule,
-        odds(verdict.value),
-        verdict.bound,
-        rate(verdict.canary_failures, verdict.canary_requests),
-        rate(verdict.stable_failures, verdict.stable_requests),
+        evidence(verdict),
+        grouped(verdict.canary_failures),
+        grouped(verdict.canary_requests),
+        grouped(verdict.stable_failures),
+        grouped(verdict.stable_requests)
     )
+}
+
+fn none() -> String {
+    "none yet".to_owned()
+}
+
+fn evidence(verdict: &Verdict) -> String {
+    format!("evidence {} : 1, bound {:.0} : 1", odds(verdict.value), verdict.bound)
 }
 
 fn odds(value: f64) -> String {
@@ -120,6 +128,23 @@ mod tests {
         for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(count), text);
         }
+    }
+
+    #[test]
+    fn a_verdict_fits_a_narrow_terminal() {
+        let verdict = Verdict {
+            outcome: crate::domain::rollout::Outcome::Inconclusive,
+            rule: "errors: canary proven below 1.25 × stable + 1 %".to_owned(),
+            value: 123_456.7,
+            bound: 100.0,
+            canary_requests: 12_345,
+            canary_failures: 123,
+            stable_requests: 123_456,
+            stable_failures: 1_234,
+        };
+        let text = format!("  verdict  {}", judged(&verdict));
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]
