@@ -176,7 +176,7 @@ impl Worker {
 /// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
 async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
     loop {
-        if worker.connections.borrow().len() >= CONNECTIONS {
+        while worker.connections.borrow().len() >= CONNECTIONS {
             worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
         }
         let accepted = tokio::select! {

@@ -1,6 +1,7 @@
 //! Which service a request is for. What a lookup costs depends on the request's labels and segments and on how deep the
 //! config goes, not on how many routes there are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::iter::successors;
@@ -62,7 +63,7 @@ pub struct Matcher {
 /// The routes of one host pattern.
 #[derive(Debug, Default)]
 struct HostRoutes {
-    /// By prefix, each list in the config's order.
+    /// By prefix, each list in the order in which they are tried.
     paths: ByName<Vec<Rule>>,
     /// How many segments the prefixes have.
     depths: Depths,
@@ -104,7 +105,8 @@ impl Matcher {
     }
 
     /// The route of a request: the longest path prefix, then the closest host (exact, then the longest wildcard), then
-    /// the first in the config; always one whose method and headers hold. Allocates nothing.
+    /// the one with the most conditions, then the first in the config; always one whose method and headers hold.
+    /// Allocates nothing.
     #[inline]
     pub fn resolve(&self, request: &RequestParts<'_>) -> Option<Matched> {
         let closest = self.exact.get(request.host).copied().or_else(|| self.family_of(request.host))?;
@@ -153,6 +155,10 @@ impl Matcher {
         for host in 0..self.hosts.len() {
             let deepest = self.wider_and_wider(host).map(|host| host.depths.deepest).max();
             self.hosts[host].deepest = deepest.unwrap_or(0);
+            for rules in self.hosts[host].paths.values_mut() {
+                // Else a route without conditions would hide those of services that come later by name.
+                rules.sort_by_key(|rule| Reverse(rule.conditions()));
+            }
         }
     }
 }
@@ -178,6 +184,11 @@ impl HostRoutes {
 }
 
 impl Rule {
+    /// How much it asks for: one for the methods, one for each header.
+    fn conditions(&self) -> usize {
+        usize::from(!self.methods.is_empty()) + self.headers.len()
+    }
+
     fn holds(&self, request: &RequestParts<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(request.method))
             && self
@@ -333,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn a_route_with_conditions_is_tried_before_one_without() {
+        let beta = (HeaderName::from_static("x-beta"), HeaderValue::from_static("1"));
+        let conditional = RouteMatch { headers: vec![beta.clone()], ..route("shop", "/api") };
+        let matcher = numbered([route("shop", "/api"), conditional]);
+        let headers = HeaderMap::from_iter([beta]);
+        let parts = RequestParts { host: "shop", path: "/api/x", method: &Method::GET, headers: &headers };
+        assert_eq!(matcher.resolve(&parts).map(|matched| matched.service), Some(1));
+        assert_eq!(service(&matcher, "shop", "/api/x"), Some(0));
+    }
+
+    #[test]
     fn only_a_route_that_says_so_strips_its_prefix() {
         let stripping = RouteMatch { strip_prefix: true, ..route("*", "/api") };
         let matcher = numbered([stripping, route("*", "/keep"), route("*", "/")]);
@@ -376,10 +398,11 @@ mod tests {
         let fitting = routes.iter().enumerate().filter(|(_, route)| holds(route));
         fitting
             .filter_map(|(index, route)| {
-                Some((route.path.as_str().len(), rank(&route.host)?, Reverse(index)))
+                let conditions = usize::from(!route.methods.is_empty()) + route.headers.len();
+                Some((route.path.as_str().len(), rank(&route.host)?, conditions, Reverse(index)))
             })
             .max()
-            .map(|(_, _, Reverse(index))| index)
+            .map(|(_, _, _, Reverse(index))| index)
     }
 
     fn labels() -> impl Strategy<Value = String> {
