@@ -69,7 +69,9 @@ impl Served {
                     drop(reply.send(match control {
                         Control::Refusing => Err(ReloadError::Invalid("adit.toml:3:1: unknown key".into())),
                         Control::NotReady => Err(ReloadError::Refused("workers needs a restart".into())),
-                        Control::Willing | Control::Deaf | Control::Gone => Ok(Reloaded { generation: 8 }),
+                        Control::Willing | Control::Deaf | Control::Gone => {
+                            Ok(Reloaded { generation: 8, problems: Vec::new() })
+                        }
                     }));
                 }
             });

@@ -26,6 +26,9 @@ pub(super) fn run(args: &Args) -> Exit {
 fn reload(args: &Args) -> Result<String, Failure> {
     let client = Client::new(&args.reach)?;
     let answer = client.post("/v1/reload", HeaderMap::new(), Bytes::new())?;
-    let Reloaded { generation } = client.read(&answer)?;
-    Ok(format!("reloaded; generation {generation} serves\n"))
+    let Reloaded { generation, problems } = client.read(&answer)?;
+    if problems.is_empty() {
+        return Ok(format!("reloaded; generation {generation} serves\n"));
+    }
+    Err(Failure::Other(format!("reloaded, generation {generation} serves, but: {}", problems.join("; "))))
 }

@@ -67,34 +67,43 @@ impl Control {
         self.spec = spec;
         self.reconcile();
         for (name, service) in self.spec.services.clone() {
-            self.release(&name, &service)?;
+            self.take_up(&name, &service);
         }
         self.turn(Scope::All);
-        Ok(Reloaded { generation: self.generation })
+        let problems = self.problems.store.iter().cloned().collect();
+        Ok(Reloaded { generation: self.generation, problems })
     }
 
-    /// Tells the service's machine which version is wanted; a service seen for the first time gets a machine.
-    fn release(&mut self, name: &ServiceName, spec: &ServiceSpec) -> Result<(), ReloadError> {
-        let Traffic::Release(release) = &spec.traffic else { return Ok(()) };
+    /// Gives a service that is seen for the first time its machine: as it was recorded, or a new one. What can't be
+    /// saved now is saved as soon as it can be.
+    fn take_up(&mut self, name: &ServiceName, spec: &ServiceSpec) {
+        let Traffic::Release(release) = &spec.traffic else { return };
         let now = self.around.clock.now();
         let recorded = self.recorded.remove(name);
-        if let Some(service) = self.services.get_mut(name).filter(|service| service.release.is_none()) {
-            let restarted = recorded.is_some();
-            let machine = recorded.unwrap_or_else(|| Machine::first(release.clone()));
-            service.release = Some(Release::new(machine));
-            service.dirty = true;
-            if restarted {
-                self.decide(name, None, |machine| Ok(machine.on(now, Event::Restarted)))
-                    .map_err(not_saved)?;
-            }
-            self.save_what_is_unsaved(name, now);
+        let Some(service) = self.services.get_mut(name).filter(|service| service.release.is_none()) else {
+            return;
+        };
+        let restarted = recorded.is_some();
+        let machine = recorded.unwrap_or_else(|| Machine::first(release.clone()));
+        service.release = Some(Release::new(machine));
+        service.dirty = true;
+        if restarted {
+            // It only lowers the weight until readiness is known: nothing that must be saved first.
+            let _saved = self.decide(name, None, |machine| Ok(machine.on(now, Event::Restarted)));
         }
-        self.decide(name, None, |machine| {
+        self.save_what_is_unsaved(name, now);
+    }
+
+    /// Tells the service's machine which version is wanted. Repeated every turn: a rollout whose start could not be saved
+    /// starts as soon as it can be.
+    pub(crate) fn want(&mut self, name: &ServiceName, now: Timestamp) {
+        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return };
+        let Traffic::Release(release) = &spec.traffic else { return };
+        let _started = self.decide(name, None, |machine| {
             let salt = compile::salt(name, machine.next_number());
             let wanted = Wanted { release, plan: &spec.rollout, salt };
             Ok(machine.on(now, Event::Wanted(wanted)))
-        })
-        .map_err(not_saved)
+        });
     }
 
     /// Without stable there is nothing to compare with, and nobody to go back to: the config asks for a switch, and gets
@@ -115,8 +124,9 @@ impl Control {
         };
         let why = format!("stable version {} is no longer configured", machine.stable());
         let by = By { who: "config".to_owned(), why: Some(why) };
-        if let Err(error) = self.operate(name, &verb, &by, now) {
-            warn!(service = %name, ?error, "stable is no longer configured, and the switch did not work");
+        // What can't be saved is said by `save`, and tried again with the next turn.
+        if let Err(CommandError::Conflict(why)) = self.operate(name, &verb, &by, now) {
+            warn!(service = %name, why, "stable is no longer configured, and the switch did not work");
         }
     }
 
@@ -182,15 +192,4 @@ fn dns_names(spec: &Spec) -> BTreeSet<String> {
             EndpointAddress::Ip(_) => None,
         })
         .collect()
-}
-
-fn not_saved(error: CommandError) -> ReloadError {
-    let (CommandError::NotSaved(why) | CommandError::Conflict(why) | CommandError::UnknownService(why)) =
-        error
-    else {
-        return ReloadError::Stopped;
-    };
-    ReloadError::Refused(format!(
-        "the config was read, but a decision that follows from it could not be made: {why}"
-    ))
 }

@@ -213,6 +213,7 @@ impl Control {
     fn advance(&mut self, name: &ServiceName) {
         let now = self.around.clock.now();
         self.save_what_is_unsaved(name, now);
+        self.want(name, now);
         let Some(service) = self.services.get_mut(name) else { return };
         let Some(release) = &mut service.release else { return };
         let judgement = release.judge(now);

@@ -57,6 +57,9 @@ pub enum Verb {
 pub struct Reloaded {
     /// The snapshot that has it.
     pub generation: u64,
+    /// What follows from it and could not be done yet, in words: a rollout whose start can't be saved.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// A reload that changed nothing.
