@@ -215,6 +215,21 @@ fn every_request_leaves_a_line_that_says_what_became_of_it() {
 }
 
 #[test]
+fn an_endpoint_may_be_given_by_name() {
+    let endpoint = Endpoint::start("v1");
+    let (address, name) =
+        (endpoint.address().to_string(), format!("localhost:{}", endpoint.address().port()));
+    let adit = Adit::start(&web(&[("v1", &[&endpoint])]).replace(&address, &name));
+    adit.wait_until_ready();
+    Load::on(adit.address()).requests(100).run().assert_all_good();
+    let shown = adit.version("v1").endpoints;
+    assert!(
+        shown.iter().any(|known| known.endpoint == name && known.address.as_ref() == Some(&address)),
+        "{shown:?}"
+    );
+}
+
+#[test]
 fn endpoints_are_served_without_any_file() {
     let endpoint = Endpoint::start("v1");
     let to = endpoint.address().to_string();

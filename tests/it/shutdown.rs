@@ -13,10 +13,10 @@ fn holding(drain: &str) -> (Endpoint, Adit) {
 
 /// A client with a request under way at the endpoint.
 fn waiting(endpoint: &Endpoint, adit: &Adit) -> Client {
-    let before = endpoint.in_flight();
+    let before = endpoint.requests();
     let mut client = adit.client();
     client.send_request("GET", "/held", &[], b"").expect("sent");
-    endpoint.wait_for("the request is under way", |endpoint| endpoint.in_flight() > before);
+    endpoint.wait_for("the request is under way", |endpoint| endpoint.requests() > before);
     client
 }
 
