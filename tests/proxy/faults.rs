@@ -1,8 +1,12 @@
 //! Whose fault a failure is, and who is told of it.
 
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use adit::clock::Clock;
+use adit::domain::Timestamp;
 use adit::domain::routing::Timeouts;
 use adit::domain::stats::{ArmCounts, EpochCounts, ErrorReason};
 
@@ -15,10 +19,15 @@ fn arm(routed: u64, completed: u64, failed: u64) -> ArmCounts {
 }
 
 /// A proxy whose canary, with all the traffic, is this endpoint.
-fn canary(endpoint: &Scripted, adjust: impl FnOnce(&mut Web)) -> Proxy {
+fn canary(endpoint: &Scripted) -> Proxy {
+    Proxy::start(Web::canary(&[nobody()], &[endpoint.address], 100.0))
+}
+
+/// The same with these limits, in real time.
+fn limited(endpoint: &Scripted, timeouts: Timeouts) -> Proxy {
     let mut web = Web::canary(&[nobody()], &[endpoint.address], 100.0);
-    adjust(&mut web);
-    Proxy::start(web)
+    web.policy.timeouts = timeouts;
+    Proxy::start_with(web, 1, Clock::real(), Duration::ZERO)
 }
 
 #[track_caller]
@@ -35,7 +44,7 @@ fn clients_that_leave_in_the_middle_of_an_answer_change_nothing() {
         // Until the proxy hangs up.
         wire.head();
     });
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     for _ in 0..50 {
         let mut client = proxy.client();
         client.send(GET);
@@ -52,7 +61,7 @@ fn clients_that_leave_before_the_answer_change_nothing() {
         wire.request();
         wire.head();
     });
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     for asked in 1..=20 {
         let mut client = proxy.client();
         client.send(GET);
@@ -65,7 +74,7 @@ fn clients_that_leave_before_the_answer_change_nothing() {
 #[test]
 fn a_broken_chunk_is_the_clients_fault() {
     let endpoint = Scripted::start(|wire| while wire.request().is_some() {});
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     for _ in 0..20 {
         let mut client = proxy.client();
         client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n");
@@ -86,7 +95,7 @@ fn an_upload_that_breaks_off_is_the_clients_fault() {
     let endpoint = Scripted::start(|wire| {
         wire.request();
     });
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     for asked in 1..=20 {
         let mut client = proxy.client();
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbeginning");
@@ -100,9 +109,7 @@ fn an_upload_that_breaks_off_is_the_clients_fault() {
 #[test]
 fn a_stalled_upload_is_the_clients_fault() {
     let endpoint = Scripted::start(|wire| while wire.request().is_some() {});
-    let proxy = canary(&endpoint, |web| {
-        web.policy.timeouts = Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() };
-    });
+    let proxy = limited(&endpoint, Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() });
     let reply = proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbeginning");
     assert_eq!(reply.status, 408);
     assert_canary(&proxy, arm(1, 0, 0));
@@ -111,15 +118,26 @@ fn a_stalled_upload_is_the_clients_fault() {
 
 #[test]
 fn the_response_timeout_does_not_run_while_the_client_uploads() {
-    let endpoint = Scripted::saying("done");
-    let proxy = canary(&endpoint, |web| {
-        web.policy.timeouts = Timeouts { response: Duration::from_millis(200), ..Timeouts::default() };
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counter = arrived.clone();
+    let endpoint = Scripted::start(move |wire| {
+        wire.request_head();
+        for _ in 0..8 {
+            wire.swallow(1);
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        wire.send(ok("done"));
     });
+    let (clock, hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
+    let web = Web::of(&[&endpoint]);
+    assert!(web.policy.timeouts.response < Duration::from_secs(8 * 20));
+    let proxy = Proxy::start_with(web, 1, clock, Duration::ZERO);
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n");
-    for _ in 0..8 {
-        std::thread::park_timeout(Duration::from_millis(60));
+    for piece in 1..=8 {
         client.send("x");
+        eventually("the piece arrived", || arrived.load(Ordering::SeqCst) == piece);
+        hand.advance(Duration::from_secs(20));
     }
     assert_eq!(client.reply().text(), "done");
 }
@@ -127,7 +145,7 @@ fn the_response_timeout_does_not_run_while_the_client_uploads() {
 #[test]
 fn a_500_is_evidence_but_says_nothing_about_the_host() {
     let endpoint = Scripted::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     assert_eq!(proxy.get("/").status, 500);
     assert_canary(&proxy, arm(1, 1, 1));
     assert_eq!(proxy.endpoint_counts(1, 0), (1, 0));
@@ -140,7 +158,7 @@ fn a_500_is_evidence_but_says_nothing_about_the_host() {
 #[test]
 fn a_503_is_evidence_and_a_failure_of_the_host() {
     let endpoint = Scripted::answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     assert_eq!(proxy.get("/").status, 503);
     assert_canary(&proxy, arm(1, 1, 1));
     assert_eq!(proxy.endpoint_counts(1, 0), (1, 1));
@@ -149,7 +167,7 @@ fn a_503_is_evidence_and_a_failure_of_the_host() {
 #[test]
 fn a_404_of_the_endpoint_is_a_good_answer() {
     let endpoint = Scripted::answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     assert_eq!(proxy.get("/").status, 404);
     assert_canary(&proxy, arm(1, 1, 0));
     assert!(!proxy.woken());
@@ -203,7 +221,7 @@ fn an_answer_that_breaks_off_looks_broken_to_the_client_and_counts_as_failed() {
             wire.request();
             wire.send(answer);
         });
-        let proxy = canary(&endpoint, |_| {});
+        let proxy = canary(&endpoint);
         let reply = proxy.get("/");
         assert_eq!((reply.status, reply.whole), (200, false), "{answer}");
         assert_canary(&proxy, arm(1, 1, 1));
@@ -218,9 +236,7 @@ fn an_answer_that_stands_still_is_cut() {
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello");
         wire.head();
     });
-    let proxy = canary(&endpoint, |web| {
-        web.policy.timeouts = Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() };
-    });
+    let proxy = limited(&endpoint, Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() });
     let reply = proxy.get("/");
     assert_eq!((reply.text(), reply.whole), ("hello", false));
     assert_canary(&proxy, arm(1, 1, 1));
@@ -243,7 +259,7 @@ fn what_is_no_answer_is_a_502() {
             wire.request();
             wire.send(answer);
         });
-        let proxy = canary(&endpoint, |_| {});
+        let proxy = canary(&endpoint);
         let reply = proxy.get("/");
         let expected = format!("adit; error={error}");
         assert_eq!((reply.status, reply.header("proxy-status")), (502, Some(&*expected)), "{answer:?}");
@@ -265,7 +281,7 @@ fn no_answer_in_time_is_a_504() {
         Timeouts { request: Some(Duration::from_millis(50)), ..Timeouts::default() },
     ] {
         let endpoint = silent();
-        let proxy = canary(&endpoint, |web| web.policy.timeouts = timeouts);
+        let proxy = limited(&endpoint, timeouts);
         let reply = proxy.get("/");
         let error = reply.header("proxy-status");
         assert_eq!((reply.status, error), (504, Some("adit; error=http_response_timeout")), "{timeouts:?}");
@@ -279,7 +295,7 @@ fn informational_answers_are_not_taken_for_the_answer() {
         wire.request();
         wire.send(format!("HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n{}", ok("hello")));
     });
-    let proxy = canary(&endpoint, |_| {});
+    let proxy = canary(&endpoint);
     assert_eq!(proxy.get("/").text(), "hello");
 }
 
