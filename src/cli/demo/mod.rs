@@ -10,9 +10,11 @@ mod stage;
 mod summary;
 mod table;
 
+use std::future::pending;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use error::DemoError;
 use release::follow;
@@ -65,9 +67,13 @@ fn perform(args: DemoArgs) -> Result<Summary, DemoError> {
     let result = runtime.block_on(async {
         tokio::select! {
             result = play(&mut stage, args) => result,
-            _interrupted = tokio::signal::ctrl_c() => Err(DemoError::Interrupted),
+            () = told_to_end() => Err(DemoError::Interrupted),
         }
     });
+    if args.keep && result.is_ok() {
+        stage.invite();
+        runtime.block_on(told_to_end());
+    }
     // Clients and endpoints go first, so that nothing is in flight when the proxy drains.
     drop(runtime);
     stage.strike();
@@ -92,10 +98,15 @@ async fn play(stage: &mut Stage, args: DemoArgs) -> Result<Summary, DemoError> {
     } else {
         screen.closing(&summary)?;
     }
-    if args.keep {
-        stage.invite();
-        // An error means that Ctrl-C can't be listened for; then it ends the process by itself.
-        drop(tokio::signal::ctrl_c().await);
-    }
     Ok(summary)
+}
+
+/// Returns at Ctrl-C or SIGTERM, so that the stage is always cleared. A signal that can't be listened for ends the process
+/// by itself.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
 }
