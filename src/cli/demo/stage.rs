@@ -160,7 +160,7 @@ path = "{HEALTH}"
 interval = "200ms"
 
 [services.{SERVICE}.timeouts]
-response = "300ms"
+response = "1s"
 
 [services.{SERVICE}.rollout]
 steps = [{{ weight = 5 }}, {{ weight = 25 }}, {{ weight = 50 }}, {{ weight = 100 }}]
