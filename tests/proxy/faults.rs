@@ -10,7 +10,8 @@ use adit::domain::Timestamp;
 use adit::domain::routing::Timeouts;
 use adit::domain::stats::{ArmCounts, EpochCounts, ErrorReason};
 
-use crate::world::{Proxy, Scripted, Web, eventually, nobody, ok};
+use crate::endpoint::{Scripted, nobody, ok};
+use crate::world::{Proxy, Web, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
