@@ -309,3 +309,22 @@ fn a_version_without_a_ready_endpoint_is_a_503_that_says_when_to_come_back() {
     let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(body["error"], "destination_unavailable");
 }
+
+#[test]
+fn an_endpoint_that_gives_up_on_a_stalled_upload_is_not_to_blame() {
+    let endpoint = Scripted::start(|wire| {
+        wire.request_head();
+        wire.swallow(9);
+    });
+    let proxy = canary(&endpoint);
+    for _ in 0..20 {
+        let reply = proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbeginning");
+        assert_eq!(
+            (reply.status, reply.header("proxy-status")),
+            (502, Some("adit; error=http_request_error"))
+        );
+    }
+    assert_canary(&proxy, arm(20, 0, 0));
+    assert_eq!(proxy.endpoint_counts(1, 0), (0, 0));
+    assert!(!proxy.woken());
+}

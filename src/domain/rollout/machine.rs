@@ -58,6 +58,16 @@ impl Machine {
             Event::Readiness { canary, stable } => self.readiness(now, canary, stable),
             Event::Evidence(judgement) => self.evidence(now, judgement),
             Event::Time => self.time(now),
+            Event::StableGone => self.stable_gone(now),
+        }
+    }
+
+    /// For a service whose users were divided by fixed weights since: `stable` is what most of them have now. Not for
+    /// one with a rollout under way, which stays as it is.
+    pub fn settle(&mut self, stable: VersionName) {
+        if self.rollout.is_none() {
+            self.aborted &= self.wanted != stable;
+            self.stable = stable;
         }
     }
 
@@ -239,7 +249,10 @@ impl Machine {
                 rollout.go(now, phase, rollout.weight, cause(Reason::MaxTime, judgement))
             }
             Decision::Advance => match may_advance(rollout, judgement.verdict.outcome, now - since) {
-                Some(reason) => self.enter(now, step + 1, cause(reason, judgement)),
+                Some(reason) => {
+                    let next = rollout.first_step_above(rollout.weight);
+                    self.enter(now, next, cause(reason, judgement))
+                }
                 None => Vec::new(),
             },
         }
@@ -270,6 +283,16 @@ impl Machine {
         }
     }
 
+    /// Nobody is left to go back to: as soon as the canary is ready it takes over.
+    fn stable_gone(&mut self, now: Timestamp) -> Vec<Action> {
+        match &self.rollout {
+            Some(rollout) if rollout.canary_ready() => {
+                self.end(now, End::Promoted, Reason::StableGone.into())
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     /// Enters the step with this index, or what comes after the last: the bake, or the end.
     pub(super) fn enter(&mut self, now: Timestamp, step: usize, cause: Cause) -> Vec<Action> {
         let Some(rollout) = &mut self.rollout else { return Vec::new() };
@@ -296,7 +319,9 @@ impl Machine {
     /// The rollout under way, for a command that needs one.
     pub(super) fn under_way(&mut self) -> Result<&mut Rollout, Refused> {
         let stable = &self.stable;
-        self.rollout.as_mut().ok_or_else(|| Refused::NoRollout { stable: stable.clone() })
+        let aborted = self.aborted.then_some(&self.wanted);
+        let refused = || Refused::NoRollout { stable: stable.clone(), aborted: aborted.cloned() };
+        self.rollout.as_mut().ok_or_else(refused)
     }
 }
 
