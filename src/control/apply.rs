@@ -101,7 +101,11 @@ impl Control {
     }
 
     fn withdraw(&mut self, name: &ServiceName, now: Timestamp) {
-        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return };
+        let Some(service) = self.services.get(name) else { return };
+        if service.release.as_ref().is_none_or(|release| release.machine.rollout().is_none()) {
+            return;
+        }
+        let spec = service.spec.clone();
         let _withdrawn = self.decide(name, None, |machine| {
             let stable = machine.stable().clone();
             Ok(machine.on(now, Event::Wanted(Wanted { release: &stable, plan: &spec.rollout, salt: (0, 0) })))
