@@ -13,6 +13,7 @@ mod table;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use error::DemoError;
 use release::follow;
@@ -65,13 +66,24 @@ fn perform(args: DemoArgs) -> Result<Summary, DemoError> {
     let result = runtime.block_on(async {
         tokio::select! {
             result = play(&mut stage, args) => result,
-            _interrupted = tokio::signal::ctrl_c() => Err(DemoError::Interrupted),
+            () = told_to_end() => Err(DemoError::Interrupted),
         }
     });
     // Clients and endpoints go first, so that nothing is in flight when the proxy drains.
     drop(runtime);
     stage.strike();
     result
+}
+
+/// Returns at Ctrl-C or SIGTERM. When they can't be listened for they end the process by themselves.
+async fn told_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 async fn play(stage: &mut Stage, args: DemoArgs) -> Result<Summary, DemoError> {
@@ -94,8 +106,7 @@ async fn play(stage: &mut Stage, args: DemoArgs) -> Result<Summary, DemoError> {
     }
     if args.keep {
         stage.invite();
-        // An error means that Ctrl-C can't be listened for; then it ends the process by itself.
-        drop(tokio::signal::ctrl_c().await);
+        told_to_end().await;
     }
     Ok(summary)
 }
