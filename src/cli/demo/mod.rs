@@ -10,6 +10,7 @@ mod stage;
 mod summary;
 mod table;
 
+use std::future::pending;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -69,21 +70,14 @@ fn perform(args: DemoArgs) -> Result<Summary, DemoError> {
             () = told_to_end() => Err(DemoError::Interrupted),
         }
     });
+    if args.keep && result.is_ok() {
+        stage.invite();
+        runtime.block_on(told_to_end());
+    }
     // Clients and endpoints go first, so that nothing is in flight when the proxy drains.
     drop(runtime);
     stage.strike();
     result
-}
-
-/// Returns at Ctrl-C or SIGTERM. When they can't be listened for they end the process by themselves.
-async fn told_to_end() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
 }
 
 async fn play(stage: &mut Stage, args: DemoArgs) -> Result<Summary, DemoError> {
@@ -104,9 +98,15 @@ async fn play(stage: &mut Stage, args: DemoArgs) -> Result<Summary, DemoError> {
     } else {
         screen.closing(&summary)?;
     }
-    if args.keep {
-        stage.invite();
-        told_to_end().await;
-    }
     Ok(summary)
+}
+
+/// Returns at Ctrl-C or SIGTERM, so that the stage is always cleared. A signal that can't be listened for ends the process
+/// by itself.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
 }
