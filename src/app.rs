@@ -191,6 +191,12 @@ async fn reload_when_asked(
     handle: Handle,
 ) {
     let Some(path) = watched else { return refuse_reloads(requests).await };
+    if file::single_file_mount(&path) {
+        warn!(
+            file = %path.display(),
+            "this file is mounted by itself: a save that replaces it will never be seen here; mount its folder instead"
+        );
+    }
     let mut watcher = file::Watcher::new(&path, clock);
     loop {
         let asked = tokio::select! {

@@ -53,12 +53,18 @@ impl Guard {
     /// Whether the caller has shown the token, if there is one.
     pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };
-        if headers.get(AUTHORIZATION).and_then(bearer).is_some_and(|shown| token.is(shown)) {
+        let shown = headers.get(AUTHORIZATION).and_then(bearer);
+        if shown.is_some_and(|shown| token.is(shown)) {
             return Ok(());
         }
         Err(Problem::new(
             Code::Unauthorized,
-            "the admin API wants its token: send `Authorization: Bearer TOKEN`, or give the CLI `--token-file`",
+            match shown {
+                Some(_) => "this is not the admin API's token: it is in the `token_file` that [admin] names",
+                None => {
+                    "the admin API wants its token: send `Authorization: Bearer TOKEN`, or give the CLI `--token-file`"
+                }
+            },
         ))
     }
 

@@ -307,7 +307,7 @@ async fn what_control_refuses_has_its_own_code() {
 #[tokio::test]
 async fn a_reload_answers_with_the_generation_that_has_it() {
     let answer = Served::tcp(Control::Willing).post("/v1/reload", "").await;
-    assert_eq!((answer.status(), answer.json()), (200, serde_json::json!({"generation": 8})));
+    assert_eq!((answer.status(), answer.json()), (200, serde_json::json!({"generation": 8, "problems": []})));
 }
 
 #[tokio::test]

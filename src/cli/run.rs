@@ -62,9 +62,9 @@ fn serve(args: Args) -> Result<Exit, Failure> {
     let signals = Signals::new(&runtime).map_err(no_runtime)?;
     let running = app::start(options).map_err(|error| Failure::Other(print::chain(&error)))?;
     for address in running.listeners() {
-        print::err(&format!("listening on http://{address}"));
+        tracing::info!("listening on http://{address}");
     }
-    print::err(&format!("admin on {}", running.admin()));
+    tracing::info!("admin on {}", running.admin());
     let exit = runtime.block_on(attend(running, signals));
     runtime.shutdown_timeout(AFTERMATH);
     Ok(exit)

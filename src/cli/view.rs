@@ -136,7 +136,12 @@ fn render_rollout(rollout: &RolloutStatus, look: Look) -> String {
             Outcome::Inconclusive => Tint::Faint,
             Outcome::Error => Tint::Warning,
         };
-        out.push_str(&labelled("verdict", tint, &format!("{:?}: {}", verdict.outcome, verdict.rule), look));
+        let says = match verdict.outcome {
+            // Before the first requests there is nothing wrong: nobody shall be alarmed.
+            Outcome::Error if verdict.canary_requests == 0 => format!("none yet: {}", verdict.rule),
+            outcome => format!("{outcome:?}: {}", verdict.rule),
+        };
+        out.push_str(&labelled("verdict", tint, &says, look));
         out.push_str(&labelled("", Tint::Plain, &evidence(rollout, verdict), look));
         out.push_str(&labelled("", Tint::Plain, &counts(verdict), look));
     } else if under_way && (rollout.harm.is_some() || rollout.proof.is_some()) {

@@ -7,18 +7,19 @@ use tracing::{info, warn};
 
 use super::compile;
 use super::control::{Control, Scope};
-use super::handle::{CommandError, ReloadError, Reloaded, Verb};
+use super::handle::{ReloadError, Reloaded};
 use super::service::{Release, ServiceState};
-use super::store::{By, Identity};
+use super::store::{Identity, StoreError};
 use crate::config::spec::{EndpointAddress, ServiceSpec, Spec, Traffic};
-use crate::domain::rollout::{Event, Machine, Wanted};
-use crate::domain::{ServiceName, Timestamp};
+use crate::domain::rollout::{Event, Machine, Operator, Wanted};
+use crate::domain::{ServiceName, Timestamp, VersionName};
 
 impl Control {
     /// Takes over what is wanted now, or says why not. A refused spec changes nothing.
     pub(crate) fn desire(&mut self, spec: Result<Box<Spec>, String>) -> Result<Reloaded, ReloadError> {
         let outcome = spec.map_err(ReloadError::Invalid).and_then(|spec| {
             self.refuse_what_needs_a_restart(&spec)?;
+            self.refuse_without_stable(&spec)?;
             self.apply(*spec)
         });
         self.around.metrics.reload(outcome.is_ok());
@@ -58,6 +59,7 @@ impl Control {
             self.remove(name);
         }
         for (name, wanted) in &spec.services {
+            self.change_traffic(name, wanted);
             let service =
                 self.services.entry(name.clone()).or_insert_with(|| ServiceState::new(wanted.clone()));
             service.respecify(wanted.clone(), &mut self.slots, self.around.workers);
@@ -72,6 +74,42 @@ impl Control {
         self.turn(Scope::All);
         let problems = self.problems.store.iter().cloned().collect();
         Ok(Reloaded { generation: self.generation, problems })
+    }
+
+    /// From a release to fixed weights: the rollout under way is withdrawn. From weights to a release: what most users had
+    /// is stable, so that the release starts like any other.
+    fn change_traffic(&mut self, name: &ServiceName, wanted: &ServiceSpec) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        match (&service.spec.traffic, &wanted.traffic) {
+            (Traffic::Release(_), Traffic::Weights(_)) => {
+                let now = self.around.clock.now();
+                self.withdraw(name, now);
+                let release = self.services.get_mut(name).and_then(|service| service.release.take());
+                self.recorded.extend(release.map(|release| (name.clone(), release.machine)));
+            }
+            (Traffic::Weights(weights), Traffic::Release(_)) => {
+                let most =
+                    weights.iter().max_by_key(|(_, weight)| *weight).map(|(version, _)| version.clone());
+                if let Some(stable) = most.filter(|version| wanted.versions.contains_key(version)) {
+                    let machine =
+                        self.recorded.entry(name.clone()).or_insert_with(|| Machine::first(stable.clone()));
+                    machine.settle(stable);
+                }
+            }
+            (Traffic::Release(_), Traffic::Release(_)) | (Traffic::Weights(_), Traffic::Weights(_)) => {}
+        }
+    }
+
+    fn withdraw(&mut self, name: &ServiceName, now: Timestamp) {
+        let Some(service) = self.services.get(name) else { return };
+        if service.release.as_ref().is_none_or(|release| release.machine.rollout().is_none()) {
+            return;
+        }
+        let spec = service.spec.clone();
+        let _withdrawn = self.decide(name, None, |machine| {
+            let stable = machine.stable().clone();
+            Ok(machine.on(now, Event::Wanted(Wanted { release: &stable, plan: &spec.rollout, salt: (0, 0) })))
+        });
     }
 
     /// Gives a service that is seen for the first time its machine: as it was recorded, or a new one. What can't be
@@ -106,9 +144,9 @@ impl Control {
         });
     }
 
-    /// Without stable there is nothing to compare with, and nobody to go back to: the config asks for a switch, and gets
-    /// it as soon as the new version is ready.
-    pub(crate) fn promote_if_stable_is_gone(&mut self, name: &ServiceName, now: Timestamp) {
+    /// After a start with a config that does not have the recorded stable any more: nobody is left to go back to, so the
+    /// version that is wanted takes over as soon as it is ready. (A reload with such a config is refused.)
+    pub(crate) fn replace_lost_stable(&mut self, name: &ServiceName, now: Timestamp) {
         let Some((service, machine)) = self
             .services
             .get(name)
@@ -117,17 +155,16 @@ impl Control {
         else {
             return;
         };
-        let verb = match machine.rollout() {
-            Some(rollout) if service.ready(&rollout.canary) => Verb::PromoteFull,
-            Some(_) => return,
-            None => Verb::Retry(None),
-        };
-        let why = format!("stable version {} is no longer configured", machine.stable());
-        let by = By { who: "config".to_owned(), why: Some(why) };
+        let aborted = machine.rollout().is_none();
+        let spec = service.spec.clone();
         // What can't be saved is said by `save`, and tried again with the next turn.
-        if let Err(CommandError::Conflict(why)) = self.operate(name, &verb, &by, now) {
-            warn!(service = %name, why, "stable is no longer configured, and the switch did not work");
-        }
+        let _made = self.decide(name, None, |machine| {
+            if aborted {
+                let salt = compile::salt(name, machine.next_number());
+                return machine.operator(now, Operator::Retry { version: None, plan: &spec.rollout, salt });
+            }
+            Ok(machine.on(now, Event::StableGone))
+        });
     }
 
     fn remove(&mut self, name: &ServiceName) {
@@ -137,6 +174,22 @@ impl Control {
             }
             service.dissolve(&mut self.slots);
         }
+    }
+
+    /// A config that takes away the version users have would be an outage, or a switch that nobody judged.
+    fn refuse_without_stable(&self, spec: &Spec) -> Result<(), ReloadError> {
+        for (name, service) in &self.services {
+            let Some(wanted) = spec.services.get(name) else { continue };
+            let Some(release) = &service.release else { continue };
+            let stable = release.machine.stable();
+            if matches!(wanted.traffic, Traffic::Release(_)) && !wanted.versions.contains_key(stable) {
+                return Err(ReloadError::Refused(format!(
+                    "services.{name}: {stable} is stable, users have it now; keep `versions.{stable}` beside the new version \
+                     until the rollout is promoted (`adit promote {name} --full` does it at once)"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn refuse_what_needs_a_restart(&self, spec: &Spec) -> Result<(), ReloadError> {
@@ -164,23 +217,34 @@ impl Control {
     /// A version name seen with another image is a different build.
     fn refuse_changed_builds(&mut self, spec: &Spec) -> Result<(), ReloadError> {
         let now = self.around.clock.now();
-        for (name, service) in &spec.services {
-            for (version, build) in &service.versions {
-                let Some(image) = &build.image else { continue };
-                match self.store.identify(now, name, version, image) {
-                    Ok(Identity::Known | Identity::New) => {}
-                    Ok(Identity::Conflict { known }) => {
-                        return Err(ReloadError::Refused(format!(
-                            "services.{name}.versions.{version}: `{image}` is another build than the `{known}` that this \
-                             name was first seen with; give the new build a version name of its own"
-                        )));
-                    }
-                    Err(error) => return Err(ReloadError::Refused(error.to_string())),
+        // All are compared before any is remembered: a config that is refused leaves no trace.
+        for (name, version, image) in images(spec) {
+            match self.store.compare(name, version, image).map_err(refused)? {
+                Identity::Known | Identity::New => {}
+                Identity::Conflict { known } => {
+                    return Err(ReloadError::Refused(format!(
+                        "services.{name}.versions.{version}: `{image}` is another build than the `{known}` that this name was \
+                         first seen with; give the new build a version name of its own"
+                    )));
                 }
             }
         }
+        for (name, version, image) in images(spec) {
+            self.store.identify(now, name, version, image).map_err(refused)?;
+        }
         Ok(())
     }
+}
+
+fn refused(error: StoreError) -> ReloadError {
+    ReloadError::Refused(error.to_string())
+}
+
+fn images(spec: &Spec) -> impl Iterator<Item = (&ServiceName, &VersionName, &str)> {
+    spec.services.iter().flat_map(|(name, service)| {
+        let versions = service.versions.iter();
+        versions.filter_map(move |(version, build)| Some((name, version, build.image.as_deref()?)))
+    })
 }
 
 fn dns_names(spec: &Spec) -> BTreeSet<String> {

@@ -35,9 +35,9 @@ fn split(state: &ServiceState, versions: &[Version]) -> Split {
     let index = |name: &VersionName| versions.iter().position(|version| version.name == *name);
     match &state.spec.traffic {
         Traffic::Weights(weights) => {
-            let arms = weights.iter().filter_map(|(name, weight)| {
-                Some(Arm { version: index(name)?, weight: *weight, role: Role::Stable })
-            });
+            let arms = ready_shares(state, weights)
+                .into_iter()
+                .filter_map(|(name, weight)| Some(Arm { version: index(name)?, weight, role: Role::Stable }));
             Split::new(arms.collect(), weights_salt(&state.spec.name), None)
         }
         Traffic::Release(_) => {
@@ -54,6 +54,21 @@ fn split(state: &ServiceState, versions: &[Version]) -> Split {
             Split::new(canary.into_iter().chain(stable).collect(), Salt(first, second), epoch)
         }
     }
+}
+
+/// Health comes first: the share of a version without a ready endpoint goes to the others in proportion. When none has
+/// one, all keep theirs.
+fn ready_shares<'a>(
+    state: &ServiceState,
+    weights: &'a [(VersionName, Weight)],
+) -> Vec<(&'a VersionName, Weight)> {
+    let ready: Vec<_> = weights.iter().filter(|(name, _)| state.ready(name)).collect();
+    let whole: f64 = ready.iter().map(|(_, weight)| weight.percent()).sum();
+    if whole <= 0.0 {
+        return weights.iter().map(|(name, weight)| (name, *weight)).collect();
+    }
+    let share = |weight: &Weight| Weight::from_percent((weight.percent() * 100.0 / whole).min(100.0));
+    ready.into_iter().filter_map(|(name, weight)| Some((name, share(weight).ok()?))).collect()
 }
 
 /// What divides clients in this rollout: the same on every replica and after every restart; another for every rollout,

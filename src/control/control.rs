@@ -65,6 +65,8 @@ pub struct Control {
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
+    /// When all services are looked at even if nothing happens.
+    next_tick: Timestamp,
     next_series: Timestamp,
     reports: mpsc::Receiver<Report>,
     found: mpsc::Receiver<Found>,
@@ -119,6 +121,7 @@ impl Control {
             unrouted,
             problems: Problems::default(),
             generation: 0,
+            next_tick: Timestamp::default(),
             next_series: Timestamp::default(),
             reports,
             found,
@@ -144,6 +147,10 @@ impl Control {
                 () = woken(&mut pauses, &self.around.wake) => scope = Scope::All,
                 () = self.around.clock.sleep_until(deadline) => scope = Scope::All,
             }
+            // However much else there is to do, all services are looked at once in a while.
+            if self.around.clock.now() >= self.next_tick {
+                scope = Scope::All;
+            }
             self.turn(scope);
         }
         info!("control stopped");
@@ -153,6 +160,12 @@ impl Control {
     pub(crate) fn turn(&mut self, scope: Scope) {
         let concerned = self.services.iter().filter(|(_, service)| scope == Scope::All || service.moves());
         let names: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
+        if scope == Scope::All {
+            self.next_tick = self.around.clock.now() + TICK;
+        }
+        if self.services.values().any(ServiceState::can_let_go) {
+            self.reconcile();
+        }
         for name in &names {
             self.eject(name);
             self.advance(name);
@@ -229,7 +242,7 @@ impl Control {
             let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Evidence(judgement))));
         }
         let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Time)));
-        self.promote_if_stable_is_gone(name, now);
+        self.replace_lost_stable(name, now);
     }
 
     fn probed(&mut self, report: Report) {
@@ -276,12 +289,12 @@ impl Control {
     }
 
     fn deadline(&self) -> Timestamp {
-        let tick = self.around.clock.now() + TICK;
         if self.problems.store.is_some() {
             // What is due can't be decided while it can't be saved: not a reason to try without a pause.
-            return tick;
+            return self.next_tick;
         }
-        self.services.values().filter_map(ServiceState::deadline).chain([tick]).min().unwrap_or(tick)
+        let due = self.services.values().filter_map(ServiceState::deadline).min();
+        due.map_or(self.next_tick, |due| due.min(self.next_tick))
     }
 
     fn tell_first_round(&mut self) {

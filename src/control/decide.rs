@@ -18,7 +18,7 @@ impl Control {
         self.known(&command.service)?;
         let by = By { who: command.who.clone(), why: command.why.clone() };
         let now = self.around.clock.now();
-        info!(service = %command.service, verb = ?command.verb, who = by.who, why = by.why, "command");
+        info!(service = %command.service, verb = %command.verb, who = by.who, why = by.why, "command");
         self.operate(&command.service, &command.verb, &by, now)?;
         self.turn(Scope::Changed);
         describe::service_status(self, &command.service)
@@ -80,9 +80,19 @@ impl Control {
                 self.announce(name, &actions);
                 Ok(())
             }
+            Err(error) if lowers => {
+                self.announce(name, &actions);
+                self.keep_unsaved(name, &actions);
+                Err(CommandError::NotSaved(format!(
+                    "done, the canary gets no more than that from now on, but not saved yet: {error}. It is saved as soon as it \
+                     can be; until then a crash would undo it"
+                )))
+            }
             Err(error) => {
-                self.unmake(name, before, &actions, lowers);
-                Err(CommandError::NotSaved(error))
+                if let Some(release) = self.release_of(name) {
+                    release.machine = before;
+                }
+                Err(CommandError::NotSaved(format!("not done, because it can't be saved: {error}")))
             }
         }
     }
@@ -140,15 +150,11 @@ impl Control {
         }
     }
 
-    /// What could not be saved is not decided; but a weight that was lowered stays lowered, and is saved later.
-    fn unmake(&mut self, name: &ServiceName, before: Machine, actions: &[Action], lowered: bool) {
+    /// A weight that was lowered stays lowered, and is saved later.
+    fn keep_unsaved(&mut self, name: &ServiceName, actions: &[Action]) {
         let Some(release) = self.release_of(name) else { return };
-        if lowered {
-            release.saved = false;
-            release.unsaved.extend(transitions(actions));
-        } else {
-            release.machine = before;
-        }
+        release.saved = false;
+        release.unsaved.extend(transitions(actions));
     }
 
     fn announce(&mut self, name: &ServiceName, actions: &[Action]) {
@@ -170,10 +176,7 @@ impl Control {
         match self.services.get(name) {
             None => {
                 let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
-                Err(CommandError::UnknownService(format!(
-                    "there is no service `{name}`; known: {}",
-                    known.join(", ")
-                )))
+                Err(CommandError::UnknownService(known.join(", ")))
             }
             Some(service) if service.release.is_none() => Err(CommandError::Conflict(format!(
                 "service `{name}` has fixed weights and no rollouts; change `weights` in the config, or use `release`"

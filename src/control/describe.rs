@@ -6,8 +6,8 @@ use super::evidence::observed;
 use super::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
-use crate::domain::rollout::{End, Machine, PhaseName};
-use crate::domain::stats::{MethodLabel, odds};
+use crate::domain::rollout::{End, Machine, Phase, PhaseName, Rollout};
+use crate::domain::stats::{ErrorReason, MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
@@ -68,8 +68,8 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
                 role: role.to_owned(),
                 image: version.spec.image.clone(),
                 weight,
-                requests: requests(version, 100),
-                failures: requests(version, 500),
+                requests: requests(version),
+                failures: failures(version),
                 endpoints: endpoints(version, control),
             }
         })
@@ -93,14 +93,18 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
             stable: rollout.stable.clone(),
             canary: rollout.canary.clone(),
             outcome: None,
-            reason: rollout.reason.to_string(),
+            reason: unsaved(reason(rollout), release),
             step: rollout.step(),
             steps: rollout.plan.steps.len(),
             weight: release.machine.weight(),
             observed: observed_now(release),
             verdict,
-            harm: assessment.map(|it| Odds { value: odds(it.harm_log_e), bound: odds(it.harm_bound) }),
-            proof: assessment.map(|it| Odds { value: odds(it.promote_log_e), bound: odds(it.promote_bound) }),
+            harm: assessment
+                .map(|it| Odds { value: odds(it.harm_log_e), bound: 1.0 / rollout.plan.analysis.alpha }),
+            proof: assessment.map(|it| Odds {
+                value: odds(it.promote_log_e),
+                bound: 1.0 / rollout.plan.analysis.promote_margin.alpha,
+            }),
             started: rfc3339(rollout.started),
             ended: None,
         });
@@ -111,7 +115,7 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
         stable: ended.stable.clone(),
         canary: ended.canary.clone(),
         outcome: Some(ended.end.phase().as_str().to_owned()),
-        reason: ended.reason.to_string(),
+        reason: unsaved(ended.reason.to_string(), release),
         step: ended.step,
         steps: ended.steps,
         weight: match ended.end {
@@ -125,6 +129,22 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
         started: rfc3339(ended.started),
         ended: Some(rfc3339(ended.at)),
     })
+}
+
+/// What was acted on at once but not saved yet is no decision yet: it says so.
+fn unsaved(reason: String, release: &Release) -> String {
+    if release.saved { reason } else { format!("{reason} (not saved yet: a crash would undo it)") }
+}
+
+/// While paused, why it was; and what keeps it from getting its share.
+fn reason(rollout: &Rollout) -> String {
+    match &rollout.phase {
+        Phase::Paused { why, .. } if rollout.canary_ready() => why.to_string(),
+        Phase::Paused { why, .. } => {
+            format!("{why}; {} follows when the canary has a ready endpoint", rollout.weight)
+        }
+        Phase::Waiting { .. } | Phase::Stepping { .. } | Phase::Baking { .. } => rollout.reason.to_string(),
+    }
 }
 
 fn observed_now(release: &Release) -> Option<f64> {
@@ -185,6 +205,9 @@ fn endpoint(state: &EndpointState) -> EndpointStatus {
         Condition::Up => match state.outlier.place() {
             Place::Ejected { .. } => ("ejected", state.outlier.to_string()),
             Place::Probation { .. } => ("probation", state.outlier.to_string()),
+            Place::In { .. } if state.leaving => {
+                ("ready", "no longer wanted; serves until a new endpoint is ready".to_owned())
+            }
             Place::In { .. } => ("ready", "passes its checks".to_owned()),
         },
     };
@@ -200,12 +223,30 @@ fn endpoint(state: &EndpointState) -> EndpointStatus {
     }
 }
 
-/// Requests that ended with a status of `from` or above.
-fn requests(version: &VersionState, from: u16) -> u64 {
+/// Attempts that the version's endpoints failed.
+fn failures(version: &VersionState) -> u64 {
+    let of_endpoints = |reason: &&ErrorReason| match reason {
+        ErrorReason::DestinationUnavailable
+        | ErrorReason::DestinationNotFound
+        | ErrorReason::HttpRequestError
+        | ErrorReason::ProxyInternalError => false,
+        ErrorReason::ConnectionRefused
+        | ErrorReason::ConnectionTimeout
+        | ErrorReason::ConnectionTerminated
+        | ErrorReason::HttpResponseTimeout
+        | ErrorReason::HttpResponseIncomplete
+        | ErrorReason::HttpProtocolError
+        | ErrorReason::HttpServerError => true,
+    };
+    let reasons = || ErrorReason::ALL.iter().filter(of_endpoints);
+    version.cells.sum(|cells| reasons().map(|reason| cells.errors(*reason)).sum())
+}
+
+/// Requests that ended.
+fn requests(version: &VersionState) -> u64 {
     version.cells.sum(|cells| {
         cells
             .codes()
-            .filter(|code| *code >= from)
             .map(|code| MethodLabel::ALL.iter().map(|method| cells.requests(code, *method)).sum::<u64>())
             .sum()
     })

@@ -28,6 +28,8 @@ pub(crate) struct EndpointState {
     pub(crate) address: SocketAddr,
     pub(crate) declared: Arc<str>,
     pub(crate) cells: Arc<EndpointCells>,
+    /// Not wanted any more; serves until another endpoint is ready.
+    pub(crate) leaving: bool,
     pub(crate) check: CheckState,
     pub(crate) outlier: Outlier,
 }
@@ -63,7 +65,8 @@ impl VersionState {
     }
 
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
-    /// health, counters and connections. Returns whether anything changed.
+    /// health, counters and connections. One that is usable but not wanted any more stays until another one is: a
+    /// replaced endpoint must not leave before the new one has passed its check. Returns whether anything changed.
     pub(crate) fn reconcile(
         &mut self,
         names: &Addresses,
@@ -73,14 +76,21 @@ impl VersionState {
     ) -> bool {
         let wanted = addresses(&self.spec, names);
         let before = self.endpoints.len();
+        let mut changed = false;
+        for endpoint in &mut self.endpoints {
+            let leaving = !wanted.contains_key(&endpoint.address);
+            changed |= leaving != endpoint.leaving;
+            endpoint.leaving = leaving;
+        }
+        let replaced = self.replaced();
         self.endpoints.retain(|endpoint| {
-            let stays = wanted.contains_key(&endpoint.address);
+            let stays = !endpoint.leaving || (endpoint.usable() && !replaced);
             if !stays {
                 slots.give_back(endpoint.id);
             }
             stays
         });
-        let mut changed = self.endpoints.len() != before;
+        changed |= self.endpoints.len() != before;
         for (address, declared) in wanted {
             if self.endpoints.iter().all(|endpoint| endpoint.address != address) {
                 self.endpoints.push(EndpointState {
@@ -88,6 +98,7 @@ impl VersionState {
                     address,
                     declared: declared.into(),
                     cells: Arc::new(EndpointCells::new(workers)),
+                    leaving: false,
                     check: CheckState::new(now),
                     outlier: Outlier::new(now),
                 });
@@ -95,6 +106,16 @@ impl VersionState {
             }
         }
         changed
+    }
+
+    fn replaced(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| !endpoint.leaving && endpoint.usable())
+    }
+
+    /// Whether an endpoint stayed for want of another, and is not needed, or of no use, any more.
+    pub(crate) fn can_let_go(&self) -> bool {
+        let replaced = self.replaced();
+        self.endpoints.iter().any(|endpoint| endpoint.leaving && (replaced || !endpoint.usable()))
     }
 
     /// Gives all endpoints' slots back: the version is gone.

@@ -1,5 +1,7 @@
 //! How others speak to control: a bounded inbox, each question with its answer.
 
+use std::fmt;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::report::{ServiceStatus, Status};
@@ -52,6 +54,21 @@ pub enum Verb {
     Retry(Option<VersionName>),
 }
 
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Promote => f.write_str("promote"),
+            Self::PromoteFull => f.write_str("promote --full"),
+            Self::Abort => f.write_str("abort"),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::SetWeight(weight) => write!(f, "set-weight {weight}"),
+            Self::Retry(None) => f.write_str("retry"),
+            Self::Retry(Some(version)) => write!(f, "retry --version {version}"),
+        }
+    }
+}
+
 /// A reload that took effect.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reloaded {
@@ -76,7 +93,7 @@ pub enum ReloadError {
 /// A command that changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// No such service. Known ones follow.
+    /// No such service. The text lists the known ones.
     UnknownService(String),
     /// The state does not allow it: what, and what to do instead.
     Conflict(String),

@@ -98,7 +98,7 @@ pub struct VersionStatus {
     pub weight: Weight,
     /// Requests that ended.
     pub requests: u64,
-    /// Those that its endpoints failed.
+    /// Attempts that its endpoints failed: no connection, no answer in time, a broken answer, a 5xx of theirs.
     pub failures: u64,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
@@ -133,10 +133,15 @@ impl Status {
 }
 
 impl ServiceStatus {
-    /// Whether its users can be served: some version gets requests, and each that does has an endpoint for them.
+    /// Whether its users can be served: stable, or with fixed weights any version that gets requests, has an endpoint
+    /// for them.
     pub fn is_ready(&self) -> bool {
-        let mut given = self.versions.iter().filter(|version| version.weight > Weight::ZERO).peekable();
-        given.peek().is_some() && given.all(|version| version.endpoints.iter().any(EndpointStatus::is_ready))
+        let serves = |version: &VersionStatus| match &self.stable {
+            Some(stable) => version.name == *stable,
+            None => version.weight > Weight::ZERO,
+        };
+        let mut serving = self.versions.iter().filter(|version| serves(version));
+        serving.any(|version| version.endpoints.iter().any(EndpointStatus::is_ready))
     }
 }
 

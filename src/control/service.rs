@@ -9,7 +9,7 @@ use super::evidence::Evidence;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
 use crate::domain::routing::{EndpointId, Policy, Service};
-use crate::domain::{Timestamp, VersionName};
+use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
 
 /// A service's live state.
@@ -60,9 +60,6 @@ impl ServiceState {
             let state = self.versions.entry(name.clone()).or_insert_with(|| VersionState::new(workers));
             state.spec = version.clone();
         }
-        if let Traffic::Weights(_) = spec.traffic {
-            self.release = None;
-        }
         self.spec = spec;
         self.dirty = true;
     }
@@ -72,6 +69,11 @@ impl ServiceState {
         for version in self.versions.values_mut() {
             self.dirty |= version.reconcile(names, slots, workers, now);
         }
+    }
+
+    /// Whether an endpoint that is no longer wanted is no longer needed either.
+    pub(crate) fn can_let_go(&self) -> bool {
+        self.versions.values().any(VersionState::can_let_go)
     }
 
     /// Ends the service: all its slots are free again.
@@ -90,7 +92,7 @@ impl ServiceState {
     pub(crate) fn serves(&self) -> bool {
         match (&self.spec.traffic, &self.release) {
             (Traffic::Weights(weights), _) => {
-                weights.iter().all(|(name, weight)| weight.parts() == 0 || self.ready(name))
+                weights.iter().any(|(name, weight)| *weight > Weight::ZERO && self.ready(name))
             }
             (Traffic::Release(_), Some(release)) => self.ready(release.machine.stable()),
             (Traffic::Release(_), None) => false,

@@ -36,6 +36,9 @@ impl Weight {
             reason = "0 to 1,000,000 by the check above"
         )]
         let parts = (percent * 10_000.0).round() as u32;
+        if parts == 0 && percent > 0.0 {
+            return Err(NotAWeight(format!("weight {percent} % is too small; the smallest is 0.0001 %")));
+        }
         Ok(Self(parts))
     }
 
@@ -113,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_no_share_is_refused() {
-        for text in ["-1", "100.1", "NaN", "inf", "many", ""] {
+        for text in ["-1", "100.1", "0.00001", "NaN", "inf", "many", ""] {
             assert!(text.parse::<Weight>().is_err(), "{text}");
         }
     }

@@ -35,8 +35,31 @@ pub(super) struct Download {
     pub(super) pool: Rc<Pool>,
     /// The longest pause.
     pub(super) idle: Duration,
+    /// How the client takes it.
+    pub(super) pace: Pace,
     /// When the whole exchange must be over.
     pub(super) whole: Option<Timestamp>,
+}
+
+/// Whether the client took the answer as it came. An endpoint may give up on one that does not, and that is not the
+/// endpoint's failure: it must not be in a client's power to make it look like one.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When the last piece was given to the client's connection.
+    given: Option<Timestamp>,
+    paused: bool,
+}
+
+/// A client that lets an answer stand for so long has paused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Pace {
+    /// The next piece is asked for.
+    fn asked(&mut self, now: Timestamp) {
+        if let Some(given) = self.given.take() {
+            self.paused |= now - given >= PAUSE;
+        }
+    }
 }
 
 impl Answer {
@@ -63,11 +86,13 @@ impl Answer {
         self.exchange.end(end);
     }
 
-    /// An endpoint's answer breaks off as well when its request did, which is the client's doing.
+    /// An endpoint's answer breaks off as well when its request did or when the client did not take it, which is the
+    /// client's doing.
     fn blame(&self, error: AttemptError) -> End {
-        match self.exchange.upload.as_ref().and_then(|upload| upload.fault()) {
-            Some(_) => End::ClientLeft,
-            None => End::Cut(error),
+        let paused = matches!(&self.source, Source::Endpoint(download) if download.pace.paused);
+        match self.exchange.upload.as_ref().and_then(|upload| upload.why_unfinished()) {
+            None if !paused => End::Cut(error),
+            Some(_) | None => End::ClientLeft,
         }
     }
 }
@@ -78,11 +103,13 @@ impl Download {
         cx: &mut Context<'_>,
         now: impl Fn() -> Timestamp,
     ) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
+        self.pace.asked(now());
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
         match polled {
             Poll::Ready(frame) => {
                 connection.alarm.clear();
+                self.pace.given = Some(now());
                 Poll::Ready(frame.map(|frame| frame.map_err(|_| AttemptError::Incomplete)))
             }
             Poll::Pending => {

@@ -45,6 +45,9 @@ pub(super) enum ClientFault {
     BrokenBody,
     /// It sent nothing for too long in the middle of a body.
     Stalled,
+    /// The endpoint did not wait any longer for the rest of its body. Whether that is the endpoint's failure can't be
+    /// known, and clients must not be able to make it look like one.
+    Outwaited,
 }
 
 impl AttemptError {
@@ -83,6 +86,7 @@ impl AttemptError {
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
+            Self::Client(ClientFault::Outwaited) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -119,6 +123,9 @@ impl fmt::Display for AttemptError {
             Self::Incomplete => "The endpoint's answer broke off.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
+            Self::Client(ClientFault::Outwaited) => {
+                "The endpoint closed the connection before the request's body had arrived."
+            }
         })
     }
 }

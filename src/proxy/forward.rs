@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
-use super::answer::Download;
+use super::answer::{Download, Pace};
 use super::fault::AttemptError;
 use super::observe::Exchange;
 use super::pool::{Connection, Patience, Pool, SendError};
@@ -178,6 +178,7 @@ impl Destination<'_> {
             connection: Some(connection),
             pool,
             idle: self.timeouts.idle,
+            pace: Pace::default(),
             whole: self.whole,
         })
     }

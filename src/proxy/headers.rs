@@ -1,7 +1,9 @@
 //! Header fields on their way through: what is between two hops stays there, what we manage comes from us alone.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -43,10 +45,26 @@ pub(super) fn to_client(headers: &mut HeaderMap) {
     remove(headers, is_hop_by_hop);
 }
 
+/// Trailers come last, but an endpoint may merge them with the header section (RFC 9110 section 6.5.1): what is not a
+/// client's to say there is not its to say here.
+pub(super) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            let framing = |name: &HeaderName| [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE].contains(name);
+            remove(&mut trailers, |name| {
+                is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name) || framing(name)
+            });
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 /// Removes the fields that `unwanted` names, and those that `Connection` names (RFC 9110 section 7.6.1).
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
-    let listed = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let listed = listed.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let listed =
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let listed = listed.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
     // Framing and routing are not the client's to take away.
     let listed = listed.filter(|name| *name != HOST && *name != CONTENT_LENGTH);
     let unwanted = headers.keys().filter(|name| unwanted(name)).cloned();

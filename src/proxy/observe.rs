@@ -256,7 +256,8 @@ impl Exchange {
 
     fn count(&self, code: u16, took: Duration) {
         let worker = self.worker.index;
-        let unrouted = self.worker.unrouted();
+        // Asked for only when needed: it is shared with the other workers.
+        let unrouted = if self.assigned.is_none() { self.worker.unrouted() } else { None };
         let cells = match (&self.assigned, &unrouted) {
             (Some(assigned), _) => assigned.cells(worker),
             (None, Some(unrouted)) => {

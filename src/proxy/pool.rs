@@ -212,7 +212,7 @@ impl Connection {
     }
 
     fn failed(&self, error: &hyper::Error, patience: &Patience) -> SendError {
-        if let Some(fault) = patience.upload.as_ref().and_then(|upload| upload.fault()) {
+        if let Some(fault) = patience.upload.as_ref().and_then(|upload| upload.why_unfinished()) {
             SendError::Failed(AttemptError::Client(fault))
         } else if !self.heard.get() {
             SendError::Unheard

@@ -14,9 +14,12 @@ use hyper::body::Incoming;
 
 use super::alarm::Alarm;
 use super::fault::{AttemptError, ClientFault};
+use super::headers::without_managed_trailers;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
+/// A client that owes the next piece for so long is late.
+const LATE: Duration = Duration::from_secs(1);
 /// How much of a body is kept for a replay.
 const KEPT: usize = 64 * 1024;
 
@@ -120,6 +123,16 @@ impl Upload {
         self.waiting.get()
     }
 
+    /// What the client has to do with a connection that ended now: it broke the rules, or it owed us the next piece.
+    pub(super) fn why_unfinished(&self) -> Option<ClientFault> {
+        let owes = self.waits_for_client() && !self.has_ended();
+        self.fault().or_else(|| owes.then(|| self.how_late()))
+    }
+
+    fn how_late(&self) -> ClientFault {
+        if self.clock.now() - self.progress() >= LATE { ClientFault::Stalled } else { ClientFault::Outwaited }
+    }
+
     /// When the last piece was passed on.
     pub(super) fn progress(&self) -> Timestamp {
         self.progress.get()
@@ -138,6 +151,7 @@ impl Upload {
                 flow.alarm.poll(cx).map(|()| Some(Err(self.blame(ClientFault::Stalled))))
             }
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = without_managed_trailers(frame);
                 self.pass(flow, &frame);
                 Poll::Ready(Some(Ok(frame)))
             }

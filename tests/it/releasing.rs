@@ -252,3 +252,38 @@ fn a_command_that_makes_no_sense_now_is_a_conflict() {
     let (_v1, _v2, adit) = two_versions(QUICK);
     adit.cli(&["abort", "web"]).expect_code(6);
 }
+
+#[test]
+fn fixed_weights_in_between_neither_skip_the_rollout_nor_forget_an_abort() {
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let adit = Adit::start(&format!("{}{}", web(&[("v1", &[&v1]), ("v2", &[&v2])]), staying_at(20.0)));
+    adit.wait_until_all_ready();
+    adit.release("v2");
+    adit.wait_for_weight(20.0);
+    adit.cli(&["abort", "web"]).expect_code(0);
+    adit.edit(|text| text.replace("release = \"v2\"", "weights = { v1 = 100, v2 = 0 }"));
+    adit.cli(&["reload"]).expect_code(0);
+    adit.edit(|text| text.replace("weights = { v1 = 100, v2 = 0 }", "release = \"v2\""));
+    adit.cli(&["reload"]).expect_code(0);
+    let web = adit.web();
+    assert_eq!(
+        (web.phase.as_str(), web.stable.as_ref().map(|name| name.as_str())),
+        ("idle", Some("v1")),
+        "{web:?}"
+    );
+    adit.cli(&["retry", "web"]).expect_code(0);
+    let web = adit.wait_for_weight(20.0);
+    assert_eq!(web.rollout.map(|rollout| rollout.number), Some(2));
+}
+
+#[test]
+fn polling_the_status_does_not_keep_the_program_from_its_work() {
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let adit = Adit::start(&format!("{}{QUICK}", web(&[("v1", &[&v1]), ("v2", &[&v2])])));
+    adit.wait_until_all_ready();
+    adit.release("v2");
+    let load = Load::on(adit.address()).start();
+    // This polls every few milliseconds.
+    adit.wait_for_outcome("promoted");
+    load.stop().assert_all_good();
+}

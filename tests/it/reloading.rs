@@ -108,3 +108,57 @@ fn an_endpoint_that_leaves_the_file_gets_nothing_more_and_costs_nobody_a_request
     assert_eq!(a.requests(), before);
     assert_eq!(version(&adit.web(), "v1").endpoints.len(), 1);
 }
+
+#[test]
+fn a_replaced_endpoint_serves_until_the_new_one_has_passed_its_check() {
+    let (old, new) = (Endpoint::start("v1"), Endpoint::start("v1"));
+    new.script(|script| script.health = 503);
+    let adit = Adit::start(&web(&[("v1", &[&old])]));
+    adit.wait_until_ready();
+    let load = Load::on(adit.address()).start();
+    load.wait_for_more(50);
+    adit.edit(|text| text.replace(&old.address().to_string(), &new.address().to_string()));
+    adit.cli(&["reload"]).expect_code(0);
+    load.wait_for_more(200);
+    assert_eq!(new.requests(), 0, "it has passed no check");
+    new.script(|script| script.health = 200);
+    adit.wait_for_web("the old one has left", |web| version(web, "v1").endpoints.len() == 1);
+    load.wait_for_more(200);
+    load.stop().assert_all_good();
+    let before = old.requests();
+    Load::on(adit.address()).requests(100).run().assert_all_good();
+    assert_eq!(old.requests(), before);
+}
+
+#[test]
+fn a_config_without_the_version_that_users_have_is_refused() {
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let adit = Adit::start(&web(&[("v1", &[&v1])]));
+    adit.wait_until_ready();
+    adit.edit(|text| text.replace("v1", "v2").replace(&v1.address().to_string(), &v2.address().to_string()));
+    adit.cli(&["reload"]).expect_code(6).expect_words(&["v1 is stable", "versions.v1", "promote"]);
+    Load::on(adit.address()).requests(50).run().assert_all_good();
+    assert_eq!((v1.requests(), v2.requests()), (50, 0));
+}
+
+#[test]
+fn a_refused_config_leaves_no_trace_in_what_is_known_of_images() {
+    let digest = |digit: &str| format!("r/web@sha256:{}", digit.repeat(64));
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let adit = Adit::start(&web(&[("v1", &[&v1]), ("v2", &[&v2])]));
+    adit.wait_until_all_ready();
+    let image = |version: &str, digit: &str| {
+        format!("[services.web.versions.{version}]\nimage = \"{}\"", digest(digit))
+    };
+    let with = |text: &str, v1: &str, v2: &str| {
+        let text = text.lines().filter(|line| !line.starts_with("image = ")).collect::<Vec<_>>().join("\n");
+        text.replace("[services.web.versions.v1]", &image("v1", v1))
+            .replace("[services.web.versions.v2]", &image("v2", v2))
+    };
+    adit.edit(|text| with(&text, "1", "2"));
+    adit.cli(&["reload"]).expect_code(0);
+    adit.edit(|text| with(&text, "1", "3"));
+    adit.cli(&["reload"]).expect_code(6).expect_words(&["another build", &digest("2")]);
+    adit.edit(|text| with(&text, "1", "2"));
+    adit.cli(&["reload"]).expect_code(0);
+}

@@ -101,3 +101,18 @@ fn nobody_else_picks_a_version_by_hand() {
     let response = adit.client().request("GET", "/", &[("x-adit-version", "v2")], b"").expect("answer");
     assert_eq!(response.version(), "v1");
 }
+
+#[test]
+fn the_share_of_a_version_without_a_ready_endpoint_goes_to_the_others() {
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    v2.script(|script| script.health = 503);
+    let adit = Adit::start(&weighted(&v1, &v2, "v1 = 50, v2 = 50"));
+    adit.wait_until_ready();
+    Load::on(adit.address()).requests(200).run().assert_all_good();
+    assert_eq!((v1.requests(), v2.requests()), (200, 0));
+    v2.script(|script| script.health = 200);
+    adit.wait_until_all_ready();
+    let tally = Load::on(adit.address()).requests(400).run();
+    tally.assert_all_good();
+    assert!(tally.of("v2") > 100, "{tally:?}");
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::world::{Proxy, Scripted, Web, eventually, header, ok};
+use crate::endpoint::{Scripted, ok};
+use crate::wire::header;
+use crate::world::{Proxy, Web, eventually};
 
 const MIB: usize = 1024 * 1024;
 

@@ -2,7 +2,8 @@
 
 use adit::domain::stats::ErrorReason;
 
-use crate::world::{Mortal, Proxy, Scripted, Style, Web, eventually, nobody, ok};
+use crate::endpoint::{Mortal, Scripted, Style, nobody, ok};
+use crate::world::{Proxy, Web, eventually};
 
 #[test]
 fn requests_share_a_connection_to_the_endpoint() {

@@ -8,7 +8,8 @@ use adit::domain::Timestamp;
 use adit::domain::stats::PerWorker;
 use adit::proxy::Workers;
 
-use crate::world::{Proxy, Scripted, Web, eventually, ok};
+use crate::endpoint::{Scripted, ok};
+use crate::world::{Proxy, Web, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const DRAIN: Duration = Duration::from_secs(8);

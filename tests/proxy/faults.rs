@@ -10,7 +10,8 @@ use adit::domain::Timestamp;
 use adit::domain::routing::Timeouts;
 use adit::domain::stats::{ArmCounts, EpochCounts, ErrorReason};
 
-use crate::world::{Proxy, Scripted, Web, eventually, nobody, ok};
+use crate::endpoint::{Scripted, nobody, ok};
+use crate::world::{Proxy, Web, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -307,4 +308,23 @@ fn a_version_without_a_ready_endpoint_is_a_503_that_says_when_to_come_back() {
     assert_eq!(reply.header("proxy-status"), Some("adit; error=destination_unavailable"));
     let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(body["error"], "destination_unavailable");
+}
+
+#[test]
+fn an_endpoint_that_gives_up_on_a_stalled_upload_is_not_to_blame() {
+    let endpoint = Scripted::start(|wire| {
+        wire.request_head();
+        wire.swallow(9);
+    });
+    let proxy = canary(&endpoint);
+    for _ in 0..20 {
+        let reply = proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbeginning");
+        assert_eq!(
+            (reply.status, reply.header("proxy-status")),
+            (502, Some("adit; error=http_request_error"))
+        );
+    }
+    assert_canary(&proxy, arm(20, 0, 0));
+    assert_eq!(proxy.endpoint_counts(1, 0), (0, 0));
+    assert!(!proxy.woken());
 }

@@ -14,7 +14,9 @@ use tokio::runtime::Runtime;
 
 use std::time::Duration;
 
-use crate::world::{Proxy, Scripted, Web, eventually, header, nobody};
+use crate::endpoint::{Scripted, nobody};
+use crate::wire::header;
+use crate::world::{Proxy, Web, eventually};
 
 type Sender<B> = http2::SendRequest<B>;
 
@@ -127,7 +129,7 @@ fn draining_says_goaway_and_lets_streams_end() {
     let endpoint = Scripted::start(move |wire| {
         wire.request();
         gate.lock().unwrap().recv().unwrap();
-        wire.send(crate::world::ok("late"));
+        wire.send(crate::endpoint::ok("late"));
     });
     let mut proxy = Proxy::start(Web::of(&[&endpoint]));
     let workers = proxy.workers.take().unwrap();
@@ -159,7 +161,7 @@ fn a_stream_whose_client_takes_nothing_is_reset_and_its_neighbours_go_on() {
                 wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"));
                 wire.send(vec![b'x'; LENGTH]);
             } else {
-                wire.send(crate::world::ok("hello"));
+                wire.send(crate::endpoint::ok("hello"));
             }
         }
     });

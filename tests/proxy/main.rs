@@ -5,8 +5,10 @@
 mod bodies;
 mod connections;
 mod drain;
+mod endpoint;
 mod faults;
 mod http2;
 mod requests;
 mod split;
+mod wire;
 mod world;

@@ -2,7 +2,9 @@
 
 use adit::domain::routing::RouteMatch;
 
-use crate::world::{Proxy, Scripted, Web, eventually, header, route};
+use crate::endpoint::Scripted;
+use crate::wire::header;
+use crate::world::{Proxy, Web, eventually, route};
 
 #[test]
 fn an_endpoint_sees_who_asked_and_nothing_between_the_hops() {

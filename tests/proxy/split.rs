@@ -4,7 +4,9 @@ use adit::clock::Clock;
 use adit::domain::routing::{Affinity, Override};
 use std::time::Duration;
 
-use crate::world::{Proxy, Scripted, Web, Wire, eventually, nobody, version};
+use crate::endpoint::{Scripted, nobody};
+use crate::wire::Wire;
+use crate::world::{Proxy, Web, eventually, version};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -108,7 +110,7 @@ fn an_outcome_is_booked_where_its_request_was_routed() {
     let slow = Scripted::start(move |wire| {
         wire.request();
         gate.lock().unwrap().recv().unwrap();
-        wire.send(crate::world::ok("late"));
+        wire.send(crate::endpoint::ok("late"));
     });
     let web = Web::canary(&[nobody()], &[slow.address], 100.0);
     let mut next = web.again();

@@ -10,7 +10,7 @@ use crate::domain::{ServiceName, Timestamp, VersionName};
 pub enum Identity {
     /// The name was seen with this build before.
     Known,
-    /// Nothing was known of the name's build; now it is.
+    /// It says more than was known of the name's build.
     New,
     /// The name stands for another build: one name, two builds. Nothing was changed.
     Conflict {
@@ -20,9 +20,8 @@ pub enum Identity {
 }
 
 impl Store {
-    /// Says whether `version` may stand for `image`, and remembers it if nothing was known. Two references name the
-    /// same build when their digests (`name@sha256:…`) are equal, wherever they are pulled from. A reference without
-    /// a digest proves nothing against one with it; two without are compared as text.
+    /// Says whether `version` may stand for `image`, and remembers it if that says more than was known. Nothing is
+    /// remembered of a conflict.
     ///
     /// # Errors
     /// When the file can't be read or written.
@@ -33,16 +32,31 @@ impl Store {
         version: &VersionName,
         image: &str,
     ) -> Result<Identity, StoreError> {
-        match self.known_image(service, version)? {
-            None => self.remember(at, service, version, image),
-            Some(known) => match (digest(&known), digest(image)) {
-                (Some(before), Some(now)) if before == now => Ok(Identity::Known),
-                (Some(_), None) => Ok(Identity::Known),
-                (None, Some(_)) => self.remember(at, service, version, image),
-                (None, None) if known == image => Ok(Identity::Known),
-                (Some(_), Some(_)) | (None, None) => Ok(Identity::Conflict { known }),
-            },
+        match self.compare(service, version, image)? {
+            Identity::New => self.remember(at, service, version, image),
+            known @ (Identity::Known | Identity::Conflict { .. }) => Ok(known),
         }
+    }
+
+    /// Says whether `version` may stand for `image`, and remembers nothing. Two references name the same build when
+    /// their digests (`name@sha256:…`) are equal, wherever they are pulled from. A reference without a digest (a tag) proves
+    /// nothing: tags move.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn compare(
+        &self,
+        service: &ServiceName,
+        version: &VersionName,
+        image: &str,
+    ) -> Result<Identity, StoreError> {
+        let Some(known) = self.known_image(service, version)? else { return Ok(Identity::New) };
+        Ok(match (digest(&known), digest(image)) {
+            (Some(before), Some(now)) if before != now => Identity::Conflict { known },
+            (Some(_), Some(_) | None) => Identity::Known,
+            (None, None) if known == image => Identity::Known,
+            (None, Some(_) | None) => Identity::New,
+        })
     }
 
     fn known_image(

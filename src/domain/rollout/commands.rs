@@ -25,8 +25,7 @@ impl Machine {
         let rollout = self.under_way()?;
         let next = match rollout.phase.place() {
             Place::Start => Some(0),
-            Place::Step(step) => Some(step + 1),
-            Place::Weight => Some(rollout.first_step_above(rollout.weight)),
+            Place::Step(_) | Place::Weight => Some(rollout.first_step_above(rollout.weight)),
             Place::Bake => None,
         };
         let cause = Reason::Operator(Ordered::Promote).into();
@@ -59,8 +58,8 @@ impl Machine {
         Ok(rollout.go(now, phase, rollout.weight, why.into()))
     }
 
-    /// Goes on where it was paused; from a weight set by hand with the first step above it, or with the last step.
-    /// What is timed starts anew, the evidence is kept: the same weight served it all along.
+    /// Goes on where it was paused. A weight set by hand stays until the evidence lets it rise to the first step above;
+    /// at 0 there would never be any, so from there it goes to the first step. What is timed starts anew.
     fn resume(&mut self, now: Timestamp) -> Result<Vec<Action>, Refused> {
         let rollout = self.under_way()?;
         let Phase::Paused { place, .. } = rollout.phase else {
@@ -76,10 +75,10 @@ impl Machine {
             }
             Place::Start => self.enter(now, 0, cause),
             Place::Step(step) => self.enter(now, step, cause),
+            Place::Weight if rollout.weight == Weight::ZERO => self.enter(now, 0, cause),
             Place::Weight => {
-                let last = rollout.plan.steps.len().saturating_sub(1);
-                let step = rollout.first_step_above(rollout.weight).min(last);
-                self.enter(now, step, cause)
+                let step = rollout.first_step_above(rollout.weight).saturating_sub(1);
+                rollout.go(now, Phase::Stepping { step, since: now }, rollout.weight, cause)
             }
             Place::Bake => rollout.go(now, Phase::Baking { since: now }, rollout.weight, cause),
         })

@@ -23,6 +23,8 @@ pub enum Event<'a> {
     Evidence(Judgement),
     /// Time has passed.
     Time,
+    /// The config does not have stable any more.
+    StableGone,
 }
 
 /// The release that is wanted, and how it is to be released should a rollout start now.

@@ -6,6 +6,8 @@
 //! more. Stable's health is noted but holds nothing back and rushes nothing: a dead stable must neither block the
 //! version that mends it nor send users to one that nobody has judged. `promote --full` is the operator's way out.
 
+mod readiness;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,16 @@ impl Machine {
             Event::Readiness { canary, stable } => self.readiness(now, canary, stable),
             Event::Evidence(judgement) => self.evidence(now, judgement),
             Event::Time => self.time(now),
+            Event::StableGone => self.stable_gone(now),
+        }
+    }
+
+    /// For a service whose users were divided by fixed weights since: `stable` is what most of them have now. Not for
+    /// one with a rollout under way, which stays as it is.
+    pub fn settle(&mut self, stable: VersionName) {
+        if self.rollout.is_none() {
+            self.aborted &= self.wanted != stable;
+            self.stable = stable;
         }
     }
 
@@ -189,38 +201,6 @@ impl Machine {
         vec![beginning]
     }
 
-    fn readiness(&mut self, now: Timestamp, canary: bool, stable: bool) -> Vec<Action> {
-        let Some(rollout) = &mut self.rollout else { return Vec::new() };
-        let mut actions = stable_readiness(rollout, now, stable);
-        match (rollout.canary_presence, canary) {
-            (Presence::Unknown, false) => rollout.canary_presence = Presence::Missing { since: now },
-            (Presence::Missing { .. }, false) | (Presence::Ready, true) => {}
-            (Presence::Ready, false) => {
-                let seen = Presence::Missing { since: now };
-                actions.extend(rollout.see_canary(now, seen, Reason::CanaryLost));
-            }
-            (Presence::Unknown | Presence::Missing { .. }, true) => actions.extend(self.canary_is_ready(now)),
-        }
-        actions
-    }
-
-    fn canary_is_ready(&mut self, now: Timestamp) -> Vec<Action> {
-        let Some(rollout) = &mut self.rollout else { return Vec::new() };
-        match rollout.phase {
-            Phase::Waiting { .. } => {
-                rollout.canary_presence = Presence::Ready;
-                self.enter(now, 0, Reason::CanaryReady.into())
-            }
-            Phase::Stepping { .. } | Phase::Baking { .. } | Phase::Paused { .. } => {
-                let reason = match rollout.phase.place() {
-                    Place::Start => Reason::CanaryReady,
-                    Place::Step(_) | Place::Weight | Place::Bake => Reason::CanaryBack,
-                };
-                rollout.see_canary(now, Presence::Ready, reason)
-            }
-        }
-    }
-
     fn evidence(&mut self, now: Timestamp, judgement: Judgement) -> Vec<Action> {
         let Some(rollout) = &mut self.rollout else { return Vec::new() };
         if judgement.is_failed() && judgement.decision == Decision::RollBack {
@@ -239,7 +219,10 @@ impl Machine {
                 rollout.go(now, phase, rollout.weight, cause(Reason::MaxTime, judgement))
             }
             Decision::Advance => match may_advance(rollout, judgement.verdict.outcome, now - since) {
-                Some(reason) => self.enter(now, step + 1, cause(reason, judgement)),
+                Some(reason) => {
+                    let next = rollout.first_step_above(rollout.weight);
+                    self.enter(now, next, cause(reason, judgement))
+                }
                 None => Vec::new(),
             },
         }
@@ -270,6 +253,16 @@ impl Machine {
         }
     }
 
+    /// Nobody is left to go back to: as soon as the canary is ready it takes over.
+    fn stable_gone(&mut self, now: Timestamp) -> Vec<Action> {
+        match &self.rollout {
+            Some(rollout) if rollout.canary_ready() => {
+                self.end(now, End::Promoted, Reason::StableGone.into())
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     /// Enters the step with this index, or what comes after the last: the bake, or the end.
     pub(super) fn enter(&mut self, now: Timestamp, step: usize, cause: Cause) -> Vec<Action> {
         let Some(rollout) = &mut self.rollout else { return Vec::new() };
@@ -296,27 +289,9 @@ impl Machine {
     /// The rollout under way, for a command that needs one.
     pub(super) fn under_way(&mut self) -> Result<&mut Rollout, Refused> {
         let stable = &self.stable;
-        self.rollout.as_mut().ok_or_else(|| Refused::NoRollout { stable: stable.clone() })
-    }
-}
-
-/// Notes when stable's last ready endpoint goes, and when one is back. Before it has been seen ready since a start of
-/// the program, its absence only means that nobody has looked.
-fn stable_readiness(rollout: &mut Rollout, now: Timestamp, ready: bool) -> Vec<Action> {
-    match (rollout.stable_presence, ready) {
-        (Presence::Unknown | Presence::Missing { .. }, false) | (Presence::Ready, true) => Vec::new(),
-        (Presence::Unknown, true) => {
-            rollout.stable_presence = Presence::Ready;
-            Vec::new()
-        }
-        (Presence::Ready, false) => {
-            rollout.stable_presence = Presence::Missing { since: now };
-            rollout.note(now, Reason::StableLost)
-        }
-        (Presence::Missing { .. }, true) => {
-            rollout.stable_presence = Presence::Ready;
-            rollout.note(now, Reason::StableBack)
-        }
+        let aborted = self.aborted.then_some(&self.wanted);
+        let refused = || Refused::NoRollout { stable: stable.clone(), aborted: aborted.cloned() };
+        self.rollout.as_mut().ok_or_else(refused)
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Reason {
     StableLost,
     /// Stable has a ready endpoint again.
     StableBack,
+    /// The config does not have stable any more.
+    StableGone,
     /// The canary is no worse.
     VerdictSuccessful,
     /// The canary is worse.
@@ -75,6 +77,8 @@ pub enum Refused {
     NoRollout {
         /// What users have.
         stable: VersionName,
+        /// The wanted version, if it was aborted.
+        aborted: Option<VersionName>,
     },
     /// The canary has no ready endpoint, so nothing can be sent to it.
     CanaryNotReady {
@@ -127,6 +131,7 @@ impl fmt::Display for Reason {
             Self::VerdictFailed => f.write_str("canary is worse than stable"),
             Self::MaxTime => f.write_str("undecided until max_time"),
             Self::NoHarm => f.write_str("undecided until max_time, no harm seen"),
+            Self::StableGone => f.write_str("stable is no longer configured, so the canary took over"),
             Self::BakeOver => f.write_str("bake is over"),
             Self::NotReadyInTime => f.write_str("canary had no ready endpoint within ready_timeout"),
             Self::Superseded { by } => write!(f, "replaced by the newer release {by}"),
@@ -152,9 +157,14 @@ impl fmt::Display for Ordered {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRollout { stable } => {
+            Self::NoRollout { stable, aborted: None } => {
                 write!(f, "no rollout is under way, {stable} has all traffic; change `release` to start one")
             }
+            Self::NoRollout { stable, aborted: Some(version) } => write!(
+                f,
+                "no rollout is under way, {stable} has all traffic since {version} was aborted; `adit retry` tries \
+                 it again"
+            ),
             Self::CanaryNotReady { canary } => write!(
                 f,
                 "{canary} has no ready endpoint, so nothing can be sent to it; see `adit status` for why, \

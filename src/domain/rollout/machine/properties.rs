@@ -204,6 +204,8 @@ fn gives_leave(record: &Transition) -> bool {
         // The first step: the operator ordered it with the release.
         Reason::CanaryReady => record.from == PhaseName::Waiting && record.step == 1,
         Reason::ReleaseChanged | Reason::Restarted | Reason::CanaryLost | Reason::CanaryBack => false,
+        // Nobody is left to go back to, and it is an end, not a rise.
+        Reason::StableGone => true,
         Reason::StableLost | Reason::StableBack | Reason::VerdictFailed | Reason::MaxTime => false,
         Reason::NoHarm | Reason::BakeOver | Reason::NotReadyInTime => false,
         Reason::Superseded { .. } | Reason::ReleaseWithdrawn => false,

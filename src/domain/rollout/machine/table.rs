@@ -135,7 +135,7 @@ const TABLE: [(&str, [&str; PHASES.len()]); 21] = [
     ("promote full",   ["refused",        "refused",        "refused",          "promoted",         "refused",          "promoted",         "refused",        "promoted",         "promoted",        "promoted"]),
     ("abort",          ["refused",        "refused",        "aborted",          "aborted",          "aborted",          "aborted",          "aborted",        "aborted",          "aborted",         "aborted"]),
     ("pause",          ["refused",        "refused",        "paused 0 at 0",    "paused 1 at 10",   "paused 1 at 0",    "refused",          "refused",        "refused",          "refused",         "paused 3 at 100"]),
-    ("resume",         ["refused",        "refused",        "refused",          "refused",          "refused",          "stepping 1 at 10", "waiting 0 at 0", "stepping 2 at 50", "baking 3 at 100", "refused"]),
+    ("resume",         ["refused",        "refused",        "refused",          "refused",          "refused",          "stepping 1 at 10", "waiting 0 at 0", "stepping 1 at 30", "baking 3 at 100", "refused"]),
     ("set 30",         ["refused",        "refused",        "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",  "paused 1 at 30",   "paused 1 at 30",  "paused 1 at 30"]),
     ("retry",          ["refused",        "waiting 0 at 0", "refused",          "refused",          "refused",          "refused",          "refused",        "refused",          "refused",         "refused"]),
 ];

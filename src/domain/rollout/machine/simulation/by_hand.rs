@@ -17,13 +17,17 @@ fn what_a_plan_became_in_the_config_does_not_touch_the_rollout_under_way() {
 }
 
 #[test]
-fn a_set_weight_pauses_there_and_resumes_with_the_first_step_above() {
-    for (set, resumed) in [(0.0, 10.0), (10.0, 50.0), (30.0, 50.0), (99.0, 100.0), (100.0, 100.0)] {
+fn a_set_weight_pauses_there_and_resumes_there_until_the_evidence_lets_it_rise() {
+    for (set, resumed, then) in
+        [(0.0, 10.0, 50.0), (5.0, 5.0, 10.0), (10.0, 10.0, 50.0), (30.0, 30.0, 50.0), (99.0, 99.0, 100.0)]
+    {
         let mut machine = at_first_step(&plan());
         machine.operator(at(1), Operator::SetWeight(percent(set))).unwrap();
         assert_eq!((machine.phase(), machine.weight()), (PhaseName::Paused, percent(set)));
         machine.operator(at(2), Operator::Resume).unwrap();
         assert_eq!((machine.phase(), machine.weight()), (PhaseName::Stepping, percent(resumed)), "{set}");
+        machine.on(at(1000), evidence(Decision::Advance, Outcome::Successful));
+        assert_eq!(machine.weight(), percent(then), "{set}");
     }
 }
 
