@@ -125,7 +125,7 @@ impl Destination<'_> {
                 Err(SendError::NotSent(unsent)) => outbound = Outbound::restore(*unsent, patience, left),
                 Err(SendError::Unheard) => {
                     let Some(mut spare) = spare.filter(Outbound::is_whole) else {
-                        return ControlFlow::Break(Err(Failed::Finally(AttemptError::Terminated)));
+                        return ControlFlow::Break(Err(Failed::Finally(patience.unheard())));
                     };
                     spare.left.on_stale = Repeat::Never;
                     exchange.repeats();
@@ -150,19 +150,20 @@ impl Destination<'_> {
         };
         let (spare, left) = (outbound.spare(outbound.left.elsewhere), outbound.left);
         let error = AttemptError::Terminated;
+        let died = |spare: Option<Outbound>| match (patience.unheard(), spare.filter(Outbound::is_whole)) {
+            // The endpoint has failed it, but its user need not see that.
+            (AttemptError::Terminated, Some(mut spare)) => {
+                spare.left.elsewhere = Repeat::Never;
+                Failed::Elsewhere(error, Box::new(spare))
+            }
+            (error, _) => Failed::Finally(error),
+        };
         match connection.send(outbound.request(), patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
                 Err(Failed::Elsewhere(error, Box::new(Outbound::restore(*unsent, patience, left))))
             }
-            Err(SendError::Unheard) => Err(match spare.filter(Outbound::is_whole) {
-                // The endpoint has failed it, but its user need not see that.
-                Some(mut spare) => {
-                    spare.left.elsewhere = Repeat::Never;
-                    Failed::Elsewhere(error, Box::new(spare))
-                }
-                None => Failed::Finally(error),
-            }),
+            Err(SendError::Unheard) => Err(died(spare)),
             Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
         }
     }

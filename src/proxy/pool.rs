@@ -212,10 +212,13 @@ impl Connection {
     }
 
     fn failed(&self, error: &hyper::Error, patience: &Patience) -> SendError {
-        if let Some(fault) = patience.upload.as_ref().and_then(|upload| upload.why_unfinished()) {
+        let upload = patience.upload.as_ref();
+        if let Some(fault) = upload.and_then(|upload| upload.fault()) {
             SendError::Failed(AttemptError::Client(fault))
         } else if !self.heard.get() {
             SendError::Unheard
+        } else if let Some(fault) = upload.and_then(|upload| upload.why_unfinished()) {
+            SendError::Failed(AttemptError::Client(fault))
         } else if error.is_incomplete_message() {
             SendError::Failed(AttemptError::Incomplete)
         } else {
@@ -243,6 +246,12 @@ impl Patience {
         // What the client owes us has a limit of its own.
         let since = if upload.waits_for_client() { now } else { upload.progress() };
         Some(self.bounded(since + self.response)).filter(|until| *until > now)
+    }
+
+    /// What it means that the connection ended before the first byte of an answer.
+    pub(super) fn unheard(&self) -> AttemptError {
+        let unfinished = self.upload.as_ref().and_then(|upload| upload.why_unfinished());
+        unfinished.map_or(AttemptError::Terminated, AttemptError::Client)
     }
 
     /// Time is up. Whose fault it is depends on who let us wait.
