@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::error::DemoError;
 use super::load::{Seen, Users};
@@ -62,8 +62,10 @@ impl Stage {
         let started = start_version(version, character, &self.clock, &mut self.tasks).await?;
         self.versions.push(started);
         let text = config(&self.dir, version, &self.versions);
-        let new = self.dir.0.join("adit.toml.new");
-        fs::write(&new, text).and_then(|()| fs::rename(&new, self.dir.config())).map_err(DemoError::Files)
+        let (new, file) = (self.dir.0.join("adit.toml.new"), self.dir.config());
+        // Endpoints and users live on this thread: a busy disk must not hold them up.
+        let saving = spawn_blocking(move || fs::write(&new, text).and_then(|()| fs::rename(&new, file)));
+        saving.await.map_err(io::Error::other).flatten().map_err(DemoError::Files)
     }
 
     /// Starts the users.
