@@ -44,9 +44,9 @@ fn a_good_version_steps_through_and_is_promoted() {
         (Some("v2"), "idle"),
         "{web:?}"
     );
-    let before = v1.requests();
-    load.wait_for_more(500);
     load.stop().assert_all_good();
+    let before = v1.requests();
+    Load::on(adit.address()).requests(500).run().assert_all_good();
     assert_eq!(v1.requests(), before, "users have the new version");
 }
 
@@ -59,9 +59,9 @@ fn a_dead_canary_is_out_within_ten_failures_and_fifty_milliseconds() {
     let load = Load::on(adit.address()).per_second(200).start();
     adit.release("v2");
     let web = adit.wait_for_outcome("aborted");
-    let at_the_end = v2.requests();
-    load.wait_for_more(400);
     let tally = load.stop();
+    let at_the_end = v2.requests();
+    Load::on(adit.address()).requests(400).run().assert_all_good();
 
     let rollout = web.rollout.as_ref().expect("a rollout");
     let verdict = rollout.verdict.as_ref().expect("an abort with a verdict");

@@ -162,7 +162,7 @@ path = "{HEALTH}"
 interval = "200ms"
 
 [services.{SERVICE}.timeouts]
-response = "1s"
+response = "2s"
 
 [services.{SERVICE}.rollout]
 steps = [{{ weight = 5 }}, {{ weight = 25 }}, {{ weight = 50 }}, {{ weight = 100 }}]
