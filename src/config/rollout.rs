@@ -33,6 +33,7 @@ pub(super) fn plan(table: &mut Table<'_>) -> Plan {
         on_failure: on_failure.unwrap_or_default(),
         bake: table.duration("bake", Duration::ZERO..=MONTH, default.bake),
         analysis: table.table("analysis", analysis),
+        ..default
     }
 }
 
@@ -119,6 +120,7 @@ fn analysis(table: &mut Table<'_>) -> Analysis {
         }),
         promote_margin: table.table("promote_margin", promote_margin),
         max_error_rate,
+        ..default
     }
 }
 

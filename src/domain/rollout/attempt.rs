@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Phase, PhaseName, Place, Plan, Presence, Reason, StepChange, Transition, Verdict};
+use super::{Action, Gate, Phase, PhaseName, Place, Plan, Presence, Reason, StepChange, Transition, Verdict};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// A rollout under way.
@@ -30,6 +30,9 @@ pub struct Rollout {
     pub reason: Reason,
     /// The last verdict that changed something.
     pub verdict: Option<Verdict>,
+    /// The hooks that it waits for, or that have let it go on.
+    #[serde(default)]
+    pub gate: Option<Gate>,
     #[serde(skip)]
     pub(super) canary_presence: Presence,
     #[serde(skip)]

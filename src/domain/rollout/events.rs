@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Outcome, PhaseName, Plan, Reason, StepChange, Verdict};
+use super::{Decision, GateAnswer, Outcome, PhaseName, Plan, Reason, StepChange, Verdict};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// What happened, as the machine is told.
@@ -25,6 +25,8 @@ pub enum Event<'a> {
     Time,
     /// The config does not have stable any more.
     StableGone,
+    /// What the hooks said at the gate where the rollout waits ([`Rollout::gate`](super::Rollout::gate)).
+    Gate(GateAnswer),
 }
 
 /// The release that is wanted, and how it is to be released should a rollout start now.

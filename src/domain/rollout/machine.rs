@@ -61,6 +61,7 @@ impl Machine {
             Event::Evidence(judgement) => self.evidence(now, judgement),
             Event::Time => self.time(now),
             Event::StableGone => self.stable_gone(now),
+            Event::Gate(_) => Vec::new(),
         }
     }
 
@@ -191,6 +192,7 @@ impl Machine {
             weight: Weight::ZERO,
             reason,
             verdict: None,
+            gate: None,
             canary_presence: Presence::Missing { since: now },
             // Taken for granted, so that its absence is worth a note.
             stable_presence: Presence::Ready,
@@ -229,12 +231,19 @@ impl Machine {
     }
 
     fn failed(&mut self, now: Timestamp, judgement: Judgement) -> Vec<Action> {
-        let Some(rollout) = &self.rollout else { return Vec::new() };
+        let Some(rollout) = &mut self.rollout else { return Vec::new() };
         match (rollout.phase.place(), rollout.plan.on_failure) {
             // Nothing was sent to it yet: that evidence is about something else.
             (Place::Start, _) => Vec::new(),
             (Place::Step(_) | Place::Weight | Place::Bake, OnFailure::Abort) => {
                 self.end(now, End::Aborted, cause(Reason::VerdictFailed, judgement))
+            }
+            (place @ (Place::Step(_) | Place::Weight | Place::Bake), OnFailure::Freeze) => {
+                if matches!(rollout.phase, Phase::Paused { .. }) {
+                    return Vec::new();
+                }
+                let phase = Phase::Paused { place, since: now, why: Reason::VerdictFailed };
+                rollout.go(now, phase, rollout.weight, cause(Reason::VerdictFailed, judgement))
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Releasing a version: the plan, what happens, who judges, and the machine that decides.
 
 mod attempt;
+mod check;
 mod commands;
 mod decision;
 mod events;
+mod hook;
 mod judge;
 mod machine;
 mod phase;
@@ -17,11 +19,15 @@ mod verdict;
 
 use attempt::Cause;
 pub use attempt::{End, Ended, Rollout};
+pub use check::{Check, Measured, NoData, Source, Standing};
 pub use decision::{Decision, StepProgress, decide};
 pub use events::{Action, Event, Judgement, Operator, Transition, Wanted};
+pub use hook::{Gate, GateAnswer, Hook, HookPoint, Otherwise};
 pub use judge::{Judge, SplitMode, StepChange};
 pub use machine::Machine;
 pub use phase::{Phase, PhaseName, Place, Presence};
-pub use plan::{Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, ToleratedRise};
+pub use plan::{
+    Advance, Analysis, Latency, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, Strategy, ToleratedRise,
+};
 pub use reason::{Ordered, Reason, Refused};
 pub use verdict::{Assessment, Metric, Outcome, Verdict};

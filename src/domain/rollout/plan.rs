@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Check, Hook};
 use crate::domain::Weight;
 
 /// The plan of a rollout. Has at least one step; weights rise from step to step and the last is 100 %
 /// (the config sees to it).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// How users are moved.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// The steps. Default 1, 5, 25, 50, 100 %.
     pub steps: Vec<Step>,
     /// When a step is left.
@@ -22,6 +26,25 @@ pub struct Plan {
     pub bake: Duration,
     /// The statistics' settings.
     pub analysis: Analysis,
+    /// Who is asked or told at which point; none by default.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+    /// What else than the traffic is looked at; nothing by default.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+}
+
+/// How users are moved to the new version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Step by step, each step judged.
+    #[default]
+    Canary,
+    /// All of them in one switch, after the new version could be looked at; the old one stays warm in the bake.
+    BlueGreen,
+    /// All of them as soon as every endpoint of the new version is ready.
+    AllAtOnce,
 }
 
 /// One step of a plan.
@@ -65,6 +88,8 @@ pub enum OnFailure {
     /// Weight 0, the rollout ends.
     #[default]
     Abort,
+    /// The rollout pauses at the weight that it has, and an operator decides.
+    Freeze,
 }
 
 /// Settings of the statistics. ANALYSIS sections 2, 3, 5, 6.
@@ -78,6 +103,22 @@ pub struct Analysis {
     pub promote_margin: PromoteMargin,
     /// Absolute guard at every weight; `None`: 5 %, and only while no stable runs beside. Between 0 and 1.
     pub max_error_rate: Option<f64>,
+    /// Whether and how the time to the first byte of an answer is compared. `None`: not at all.
+    #[serde(default)]
+    pub latency: Option<Latency>,
+    /// Judges and records, but neither advances nor ends anything: operators do.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// How latency is compared. ANALYSIS section 4.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Which of stable's quantiles are looked at: any of 0.5, 0.9 and 0.99, each once. Default: all three.
+    pub quantiles: Vec<f64>,
+    /// How many times as slow as stable's a canary's answer may be before it counts as slow; 1 to 16, kept to the next
+    /// bucket edge (4.4 %). Default 1.189: four buckets.
+    pub tolerated: f64,
 }
 
 /// A canary's error rate is tolerated up to `relative × stable's + absolute`.
@@ -107,12 +148,15 @@ impl Default for Plan {
             pause: Duration::ZERO,
         };
         Self {
+            strategy: Strategy::default(),
             steps: [1.0, 5.0, 25.0, 50.0, 100.0].map(step).to_vec(),
             advance: Advance::default(),
             ready_timeout: Duration::from_secs(600),
             on_failure: OnFailure::default(),
             bake: Duration::ZERO,
             analysis: Analysis::default(),
+            hooks: Vec::new(),
+            checks: Vec::new(),
         }
     }
 }
@@ -135,6 +179,14 @@ impl Default for Analysis {
             tolerated_rise: ToleratedRise { relative: 1.10, absolute: 0.0002 },
             promote_margin: PromoteMargin { relative: 1.25, absolute: 0.005, alpha: 0.05 },
             max_error_rate: None,
+            latency: None,
+            dry_run: false,
         }
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { quantiles: vec![0.5, 0.9, 0.99], tolerated: 1.189 }
     }
 }
