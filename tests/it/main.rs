@@ -4,6 +4,7 @@
 mod harness;
 mod layering;
 
+mod aborting;
 mod admin;
 mod demo;
 mod failures;

@@ -15,10 +15,10 @@ pub(crate) use adit::{Adit, directory, refused, version};
 pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http2::get_http2;
-pub(crate) use load::Load;
+pub(crate) use load::{Load, Running};
 pub(crate) use process::{Turn, run_to_end};
 pub(crate) use script::Answer;
-pub(crate) use wait::until;
+pub(crate) use wait::{now, until};
 
 /// A rollout whose steps take a few hundred requests each: 85 canary requests without a failure prove "at most five points
 /// worse".
