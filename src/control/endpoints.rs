@@ -130,6 +130,16 @@ impl VersionState {
         self.endpoints.iter().any(EndpointState::usable)
     }
 
+    /// Whether each endpoint that is wanted may be given requests: each name has an address, and all addresses are usable.
+    pub(crate) fn all_ready(&self) -> bool {
+        let mut wanted = self.endpoints.iter().filter(|endpoint| !endpoint.leaving);
+        let found = |declared: &EndpointAddress| {
+            let declared = declared.to_string();
+            self.endpoints.iter().any(|endpoint| !endpoint.leaving && *endpoint.declared == *declared)
+        };
+        self.ready() && wanted.all(EndpointState::usable) && self.spec.endpoints.iter().all(found)
+    }
+
     /// What the data plane may use: the usable endpoints. When none passes its checks, all that once did: a request
     /// that may fail is better than one that must (DATA_PLANE: panic only at zero healthy).
     pub(crate) fn candidates(&self) -> Vec<Endpoint> {

@@ -138,10 +138,6 @@ fn may_advance(rollout: &Rollout, outcome: Outcome, age: Duration) -> Option<Rea
 
 /// A verdict that says nothing is no part of why a preview is over.
 fn cause(reason: Reason, judgement: Judgement) -> Cause {
-    let verdict = Some(judgement.verdict);
-    let verdict = match reason {
-        Reason::PreviewOver => verdict.filter(|verdict| verdict.outcome == Outcome::Successful),
-        _ => verdict,
-    };
-    Cause { reason, verdict }
+    let says_why = reason != Reason::PreviewOver || judgement.verdict.outcome == Outcome::Successful;
+    Cause { reason, verdict: says_why.then_some(judgement.verdict) }
 }
