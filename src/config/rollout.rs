@@ -17,9 +17,9 @@ const MOST_RELATIVE: f64 = 100.0;
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
     table.unserved(&["rescue", "hooks", "salt"]);
     let default = Plan::default();
-    let on_failure = table.value("on_failure").and_then(|value| {
-        value.choice(&[("abort", OnFailure::Abort), ("freeze", OnFailure::Freeze)], &[])
-    });
+    let on_failure = table
+        .value("on_failure")
+        .and_then(|value| value.choice(&[("abort", OnFailure::Abort), ("freeze", OnFailure::Freeze)], &[]));
     let Moves { strategy, steps, promotion, bake } = moves(table);
     Plan {
         strategy,

@@ -44,7 +44,9 @@ pub(super) fn moves(table: &mut Table<'_>) -> Moves {
     };
     if strategy != Strategy::BlueGreen {
         let help = format!("remove it, or write `strategy = \"{}\"`", Strategy::BlueGreen);
-        let message = |key| format!("`{key}` is about the preview of {}, which {strategy} has not", Strategy::BlueGreen);
+        let message = |key| {
+            format!("`{key}` is about the preview of {}, which {strategy} has not", Strategy::BlueGreen)
+        };
         if preview > Duration::ZERO {
             table.error_of("preview", message("preview"), Some(help.clone()));
         }

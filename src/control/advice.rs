@@ -29,7 +29,9 @@ fn under_way(service: &ServiceName, rollout: &Rollout) -> Option<String> {
         return Some(format!("{strategy} waits until every endpoint of {canary} is ready"));
     }
     if rollout.plan.analysis.dry_run && rollout.phase.place() != Place::Start {
-        return Some(format!("dry run: nothing moves by itself; `adit promote {service}` or `adit abort {service}`"));
+        return Some(format!(
+            "dry run: nothing moves by itself; `adit promote {service}` or `adit abort {service}`"
+        ));
     }
     if rollout.previews() && rollout.plan.promotion == Promotion::Manual {
         return Some(format!("the preview ends with `adit promote {service}` or `adit abort {service}`"));
@@ -55,6 +57,8 @@ fn paused(service: &ServiceName, rollout: &Rollout, why: &Reason) -> String {
             "`adit resume {service}` asks the hooks again, `adit promote {service}` {promoted} without them, \
              `adit abort {service}` goes back"
         ),
-        _ => format!("`adit resume {service}` goes on, `adit promote {service}` {promoted}, `adit abort {service}` goes back"),
+        _ => format!(
+            "`adit resume {service}` goes on, `adit promote {service}` {promoted}, `adit abort {service}` goes back"
+        ),
     }
 }

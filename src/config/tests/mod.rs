@@ -160,7 +160,11 @@ fn blue_green_previews_and_then_switches_once() {
     let text = with_service_lines("rollout.strategy = 'blue-green'\nrollout.promote = 'manual'");
     let spec = parse(&text, &no_env).expect("it is valid");
     let plan = &spec.services["web"].rollout;
-    assert_eq!((plan.bake.as_secs(), plan.promotion), (600, Promotion::Manual), "watched unless told otherwise");
+    assert_eq!(
+        (plan.bake.as_secs(), plan.promotion),
+        (600, Promotion::Manual),
+        "watched unless told otherwise"
+    );
 }
 
 #[test]

@@ -13,9 +13,7 @@ mod verdicts;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Action, Cause, End, Ended, Event, Phase, PhaseName, Presence, Reason, Refused, Rollout, Wanted,
-};
+use super::{Action, Cause, End, Ended, Event, Phase, PhaseName, Presence, Reason, Refused, Rollout, Wanted};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// Which version of a service is stable, and the rollout under way.

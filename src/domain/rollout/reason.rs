@@ -273,7 +273,10 @@ impl fmt::Display for Refused {
                 "a rollout of {canary} is under way and {stable} still is stable; `adit abort` goes back to it now"
             ),
             Self::StableAlready { stable } => {
-                write!(f, "{stable} is stable already, users have it; `adit undo --to V` names another version")
+                write!(
+                    f,
+                    "{stable} is stable already, users have it; `adit undo --to V` names another version"
+                )
             }
             Self::NothingToUndo { stable } => write!(
                 f,
