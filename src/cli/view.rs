@@ -436,6 +436,7 @@ web · idle
 
   rollout  4: v1 to v2, aborted at 2024-05-01 10:02:00 UTC
   reason   jane@desk: prices are wrong
+  next     `adit retry web` tries v2 again
 
   ENDPOINT        VERSION  STATE  IN FLIGHT  LAST CHECK
   127.0.0.1:9001  v1       ready          2  200 in 1.2 ms at 10:00:05 UTC

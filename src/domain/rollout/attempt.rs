@@ -224,9 +224,9 @@ impl Rollout {
         let mut actions =
             vec![Action::Record(self.transition(now, before.name, self.phase.name(), weight, cause))];
         let anew = before.place != self.phase.place() || self.comes_after(before.presence);
-        if weight != before.weight || (anew && (weight > Weight::ZERO || self.previews())) {
+        if weight != before.weight || (anew && (weight > Weight::ZERO || self.is_at_preview())) {
             // A canary that was lost comes back to the same step, but what it did before says nothing about it now.
-            let same = weight == Weight::ZERO && !self.previews();
+            let same = weight == Weight::ZERO && !self.is_at_preview();
             let step = if same { StepChange::Same } else { StepChange::New };
             actions.push(Action::OpenEpoch { weight, step });
         }

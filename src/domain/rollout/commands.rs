@@ -94,7 +94,7 @@ impl Machine {
                 rollout.go(now, Phase::Waiting { since: now }, rollout.weight, cause)
             }
             Place::Start => self.enter(now, 0, cause),
-            Place::Step(step) => self.enter(now, step, cause),
+            Place::Step(step) => rollout.go(now, Phase::Stepping { step, since: now }, rollout.weight, cause),
             Place::Weight if rollout.weight == Weight::ZERO => self.enter(now, 0, cause),
             Place::Weight => {
                 let step = rollout.first_step_above(rollout.weight).saturating_sub(1);

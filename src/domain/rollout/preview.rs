@@ -1,6 +1,6 @@
 //! What sets a rollout with one switch apart: all endpoints come first, and nobody judges a version without users.
 
-use super::{Assessment, Decision, Outcome, Phase, Rollout, StepProgress, Strategy, decide};
+use super::{Assessment, Decision, Outcome, Phase, Place, Rollout, StepProgress, Strategy, decide};
 use crate::domain::{Timestamp, Weight};
 
 impl Rollout {
@@ -9,10 +9,15 @@ impl Rollout {
         self.plan.strategy != Strategy::Canary && self.weight == Weight::ZERO
     }
 
-    /// Whether the canary is shown to those who ask for it, and to nobody else.
+    /// Whether the canary is shown to those who ask for it, and to nobody else; the preview's time runs.
     pub fn previews(&self) -> bool {
-        let stepping = matches!(self.phase, Phase::Stepping { .. });
-        stepping && self.plan.strategy == Strategy::BlueGreen && self.weight == Weight::ZERO
+        matches!(self.phase, Phase::Stepping { .. }) && self.is_at_preview()
+    }
+
+    /// Whether it stands at the preview, paused or not.
+    pub(super) fn is_at_preview(&self) -> bool {
+        let step = matches!(self.phase.place(), Place::Step(_));
+        step && self.plan.strategy == Strategy::BlueGreen && self.weight == Weight::ZERO
     }
 
     /// What an assessment means where the rollout stands ([`decide`]). A preview has no users whose requests could prove

@@ -64,6 +64,29 @@ fn a_preview_opens_an_epoch_so_that_it_is_looked_at() {
 }
 
 #[test]
+fn a_restart_during_a_pause_of_the_preview_does_not_leave_it_unseen() {
+    let mut machine = at_first_step(&blue_green());
+    machine.operator(at(1), Operator::Pause).unwrap();
+    machine.on(at(2), Event::Restarted);
+    let epoch = Action::OpenEpoch { weight: Weight::ZERO, step: StepChange::New };
+    assert_eq!(machine.on(at(3), READY).last(), Some(&epoch));
+}
+
+#[test]
+fn a_weight_set_by_hand_outlives_a_second_pause() {
+    for plan in [plan(), blue_green(), at_once(HOUR)] {
+        let mut machine = at_first_step(&plan);
+        machine.operator(at(1), Operator::SetWeight(percent(5.0))).unwrap();
+        for command in [Operator::Resume, Operator::Pause, Operator::Resume] {
+            machine.operator(at(2), command).unwrap();
+        }
+        assert_eq!(machine.weight(), percent(5.0), "{}", plan.strategy);
+        machine.on(at(100), evidence(Decision::Advance, Outcome::Successful));
+        assert!(machine.weight() > percent(5.0), "{}", plan.strategy);
+    }
+}
+
+#[test]
 fn what_is_looked_at_beside_the_traffic_holds_a_preview_and_ends_it() {
     let mut machine = at_first_step(&blue_green());
     assert_eq!(machine.on(at(100), evidence(Decision::Hold, Outcome::Inconclusive)), []);
