@@ -1,6 +1,7 @@
 //! The one writer: desired state, evidence, probe results and commands come in; decisions are saved, then acted on;
 //! one snapshot goes out.
 
+mod advice;
 mod apply;
 mod compile;
 #[allow(clippy::module_inception, reason = "the room's main piece is the loop, and the loop is control")]
@@ -13,6 +14,7 @@ mod handle;
 pub mod report;
 mod service;
 mod store;
+mod undo;
 
 pub use control::{Control, Surroundings};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};

@@ -15,3 +15,5 @@ mod reloading;
 mod serving;
 mod shutdown;
 mod splitting;
+mod strategies;
+mod undo;
