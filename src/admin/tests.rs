@@ -193,6 +193,9 @@ fn web(control: Control) -> ServiceStatus {
         name: "v1".into(),
         role: "stable".into(),
         image: None,
+            digest: None,
+            revision: None,
+            created: None,
         weight: Weight::FULL,
         requests: 0,
         failures: 0,
@@ -204,6 +207,7 @@ fn web(control: Control) -> ServiceStatus {
         canary: None,
         phase: "idle".into(),
         rollout: None,
+        deploy: None,
         versions: vec![version],
     }
 }

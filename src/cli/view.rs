@@ -316,6 +316,9 @@ mod tests {
             name: name.into(),
             role: role.into(),
             image: None,
+            digest: None,
+            revision: None,
+            created: None,
             weight: Weight::from_percent(weight).unwrap(),
             requests: 12_345,
             failures: 0,
@@ -361,6 +364,7 @@ mod tests {
             canary: Some("v2".into()),
             phase: "stepping".into(),
             rollout: Some(rollout()),
+            deploy: None,
             versions: vec![version("v1", "stable", 75.0, stable), canary],
         }
     }

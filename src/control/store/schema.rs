@@ -45,6 +45,13 @@ const MIGRATIONS: &[&str] = &["
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
+", "
+    CREATE TABLE deployments (
+        service  TEXT PRIMARY KEY,
+        record   TEXT NOT NULL,     -- JSON
+        saved_at INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE identities ADD COLUMN revision TEXT;
 "];
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
 use super::{By, DATABASE, Identity, Store, StoreError, schema};
+use crate::config::spec::Build;
 use crate::domain::rollout::{
     Action, Decision, End, Event, Judgement, Machine, Operator, Outcome, PhaseName, Plan, Reason, Transition,
     Verdict, Wanted,
@@ -281,14 +282,19 @@ fn a_database_without_tables_gets_them() {
     assert!(Store::open(dir.path()).unwrap().load().unwrap().is_empty());
 }
 
+fn build(image: &str) -> Build {
+    Build { image: Some(image.into()), ..Build::default() }
+}
+
 #[test]
 fn a_version_name_stands_for_one_build() {
     let [one, two] = ["1", "2"].map(|digit| format!("sha256:{}", digit.repeat(64)));
-    let conflict = |known: &str| Identity::Conflict { known: known.to_owned() };
+    let conflict =
+        |now: &str, known: &str| Identity::Conflict { now: now.to_owned(), known: known.to_owned() };
     let cases = [
         (format!("r/web@{one}"), format!("r/web@{one}"), Identity::Known),
         (format!("r/web@{one}"), format!("mirror/web:v2@{one}"), Identity::Known),
-        (format!("r/web@{one}"), format!("r/web@{two}"), conflict(&format!("r/web@{one}"))),
+        (format!("r/web@{one}"), format!("r/web@{two}"), conflict(&format!("r/web@{two}"), &format!("r/web@{one}"))),
         (format!("r/web@{one}"), "r/web:v2".into(), Identity::Known),
         ("r/web:v2".into(), format!("r/web@{one}"), Identity::New),
         ("r/web:v2".into(), "r/web:v2".into(), Identity::Known),
@@ -298,7 +304,7 @@ fn a_version_name_stands_for_one_build() {
         let dir = tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
         let mut identify =
-            |version: &str, image: &str| store.identify(NOW, &web(), &version.into(), image).unwrap();
+            |version: &str, image: &str| store.identify(NOW, &web(), &version.into(), &build(image)).unwrap();
         assert_eq!(identify("v2", &known), Identity::New);
         assert_eq!(identify("v2", &image), expected, "{known} then {image}");
         assert_eq!(identify("v3", &image), Identity::New, "another name is another version");
@@ -309,10 +315,11 @@ fn a_version_name_stands_for_one_build() {
 fn a_conflicting_image_does_not_become_the_known_one() {
     let dir = tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let mut identify = |image: &str| store.identify(NOW, &web(), &"v2".into(), image).unwrap();
+    let mut identify = |image: &str| store.identify(NOW, &web(), &"v2".into(), &build(image)).unwrap();
     identify("web@sha256:aa");
     for _ in 0..2 {
-        assert_eq!(identify("web@sha256:bb"), Identity::Conflict { known: "web@sha256:aa".into() });
+        let conflict = Identity::Conflict { now: "web@sha256:bb".into(), known: "web@sha256:aa".into() };
+        assert_eq!(identify("web@sha256:bb"), conflict);
     }
 }
 
