@@ -15,7 +15,8 @@ const LONGEST_REVISION: usize = 256;
 /// (`algorithm:value`) behind it.
 pub(crate) fn image(text: &str) -> Result<String, String> {
     let image = word(text, "an image", LONGEST_IMAGE)?;
-    let value = |digest: &str| digest.split_once(':').map(|(name, value)| !name.is_empty() && !value.is_empty());
+    let value =
+        |digest: &str| digest.split_once(':').map(|(name, value)| !name.is_empty() && !value.is_empty());
     if digest(&image).is_some_and(|digest| value(digest) != Some(true)) {
         return Err(format!("`{text}` has no digest behind the `@`: write `name@sha256:…`"));
     }
@@ -49,7 +50,9 @@ fn word(text: &str, what: &str, longest: usize) -> Result<String, String> {
     let fits = (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     match fits {
         true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is not {what}: 1 to {longest} printable ASCII characters without spaces")),
+        false => {
+            Err(format!("{text:?} is not {what}: 1 to {longest} printable ASCII characters without spaces"))
+        }
     }
 }
 
@@ -88,7 +91,9 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_refused_with_an_example() {
-        for text in ["", "yesterday", "1761998400", "2026-13-01T12:00:00Z", "2026-11-01", "2026-11-01T12:00:00"] {
+        for text in
+            ["", "yesterday", "1761998400", "2026-13-01T12:00:00Z", "2026-11-01", "2026-11-01T12:00:00"]
+        {
             let why = created(text).expect_err(text);
             assert!(why.contains("2026-11-01T12:00:00Z"), "{why}");
         }

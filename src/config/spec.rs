@@ -174,7 +174,8 @@ impl Spec {
         let mut endpoints = to;
         endpoints.sort();
         endpoints.dedup();
-        let versions = BTreeMap::from([(version.clone(), VersionSpec { endpoints, build: Build::default() })]);
+        let versions =
+            BTreeMap::from([(version.clone(), VersionSpec { endpoints, build: Build::default() })]);
         let spec = ServiceSpec {
             name: service.clone(),
             routes: vec![RouteMatch::to_host(HostPattern::Any)],

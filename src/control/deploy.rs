@@ -145,3 +145,6 @@ impl fmt::Display for DeployError {
 }
 
 impl std::error::Error for DeployError {}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@ use super::control::Control;
 use super::deploy::{Deployments, Intent};
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
-use super::report::{DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
+use super::report::{
+    DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339,
+};
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
 use crate::domain::rollout::{End, Machine, Phase, PhaseName, Rollout};

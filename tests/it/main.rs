@@ -6,6 +6,7 @@ mod layering;
 
 mod admin;
 mod demo;
+mod deploy;
 mod failures;
 mod health;
 mod readme;

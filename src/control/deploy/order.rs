@@ -62,7 +62,8 @@ impl DeployOrder {
         now: Timestamp,
     ) -> Result<Deployments, DeployError> {
         let Traffic::Release(named) = &site.file.traffic else {
-            let why = "fixed weights divide this service's requests; use `release` in the config, then deploy";
+            let why =
+                "fixed weights divide this service's requests; use `release` in the config, then deploy";
             return Err(CommandError::Conflict(why.to_owned()).into());
         };
         let wish = self.read(site)?;
@@ -84,7 +85,8 @@ impl DeployOrder {
                 at: now,
             });
         }
-        Ok(next)
+        // Once more: what was wanted until now may not be needed any more.
+        Ok(next.current(site.file, Some(site.machine)))
     }
 
     /// Understands the order, or says all that is wrong with it.
@@ -168,7 +170,9 @@ impl Site<'_> {
         };
         let keeps = |name: &VersionName| {
             let canary = !replace && self.machine.stable() != name;
-            *name != wish.version && has_users(self.machine, name) && (self.machine.stable() == name || canary)
+            *name != wish.version
+                && has_users(self.machine, name)
+                && (self.machine.stable() == name || canary)
         };
         let in_use = |name: &VersionName| keeps(name).then(|| self.known(name)).flatten();
         let stable = self.machine.stable();

@@ -29,8 +29,7 @@ fn over(file: &Arc<ServiceSpec>, record: &Deployments) -> Arc<ServiceSpec> {
     let mut service = ServiceSpec::clone(file);
     service.versions.retain(|name, _| *name == release || !record.yielded.contains(name));
     for (name, deployed) in &record.versions {
-        let version =
-            || VersionSpec { endpoints: deployed.endpoints.clone(), build: deployed.build.clone() };
+        let version = || VersionSpec { endpoints: deployed.endpoints.clone(), build: deployed.build.clone() };
         service.versions.entry(name.clone()).or_insert_with(version);
     }
     if service.versions.contains_key(&release) {
@@ -42,9 +41,10 @@ fn over(file: &Arc<ServiceSpec>, record: &Deployments) -> Arc<ServiceSpec> {
 /// An endpoint that two versions of the service have; neither the config alone nor a deploy alone allows that.
 pub(crate) fn clash(service: &ServiceSpec) -> Option<(&EndpointAddress, &VersionName, &VersionName)> {
     let mut seen = HashMap::new();
-    let all = service.versions.iter().flat_map(|(name, version)| {
-        version.endpoints.iter().map(move |endpoint| (endpoint, name))
-    });
+    let all = service
+        .versions
+        .iter()
+        .flat_map(|(name, version)| version.endpoints.iter().map(move |endpoint| (endpoint, name)));
     for (endpoint, name) in all {
         if let Some(first) = seen.insert(endpoint, name) {
             return Some((endpoint, first, name));

@@ -37,8 +37,7 @@ impl Store {
         service: &ServiceName,
         record: &Deployments,
     ) -> Result<(), StoreError> {
-        let text =
-            serde_json::to_string(record).map_err(|cause| self.unreadable(service.as_str(), cause))?;
+        let text = serde_json::to_string(record).map_err(|cause| self.unreadable(service.as_str(), cause))?;
         let builds: Vec<(&VersionName, &Build)> = record.builds().collect();
         let transaction = self
             .connection

@@ -63,11 +63,7 @@ impl Store {
         })
     }
 
-    fn known_build(
-        &self,
-        service: &ServiceName,
-        version: &VersionName,
-    ) -> Result<Option<Build>, StoreError> {
+    fn known_build(&self, service: &ServiceName, version: &VersionName) -> Result<Option<Build>, StoreError> {
         self.connection
             .query_row(
                 "SELECT image, revision FROM identities WHERE service = ?1 AND version = ?2",
