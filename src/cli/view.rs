@@ -70,7 +70,7 @@ pub(super) fn summary(service: &ServiceStatus) -> String {
 fn deployment(deploy: &DeployStatus) -> String {
     let DeployStatus { version, who, why, at, over } = deploy;
     let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{version} by {who} at {}{why} (before the config's `release = \"{over}\"`)", moment(at))
+    format!("{version} by {who} at {}{why} (goes before the config's `release = \"{over}\"`)", moment(at))
 }
 
 fn headline(service: &ServiceStatus, look: Look) -> String {
@@ -277,7 +277,7 @@ fn odds(value: f64) -> String {
     }
 }
 
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     group(&number.to_string())
 }
 
@@ -465,6 +465,31 @@ web · idle
 ";
         let shown = render_service(&aborted(), PLAIN);
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn builds_are_shown_where_they_are_known_and_so_is_who_deployed() {
+        let mut service = aborted();
+        service.versions[0].revision = Some("4f2a91c0d3b75e68".repeat(3));
+        service.versions[0].created = Some("2024-04-30T18:00:00Z".into());
+        service.versions[0].image = Some("r.example/web@sha256:ab".into());
+        service.deploy = Some(DeployStatus {
+            version: "v2".into(),
+            who: "ci@runner".into(),
+            why: Some("the sale".into()),
+            at: "2024-05-01T09:58:00.000Z".into(),
+            over: "v1".into(),
+        });
+        let shown = render_service(&service, PLAIN);
+        let lines: Vec<_> = shown.lines().skip(1).take(4).collect();
+        let expected = [
+            "  VERSION  ROLE    WEIGHT  REQUESTS  FAILURES  READY   COMMIT        BUILT                    IMAGE",
+            "  v1       stable   100 %    12,345         0  1 of 1  4f2a91c0d3b7  2024-04-30 18:00:00 UTC  \
+             r.example/web@sha256:ab",
+            "",
+            "  deploy   v2 by ci@runner at 2024-05-01 09:58:00 UTC: the sale (goes before the config's `release = \"v1\"`)",
+        ];
+        assert_eq!(lines, expected, "\n{shown}");
     }
 
     #[test]

@@ -47,7 +47,14 @@ impl Control {
     /// When it can't be applied, or what follows from it can't be saved.
     pub fn begin(&mut self, spec: Spec) -> Result<(), String> {
         match self.apply(spec) {
-            Ok(_) => self.problems.store.take().map_or(Ok(()), Err),
+            Ok(_) => {
+                // No reason not to serve at all; a reload with such a config is refused.
+                if let Err(ReloadError::Refused(why)) = refuse_clashes(&self.spec) {
+                    warn!("{why}");
+                    self.problems.config = Some(why);
+                }
+                self.problems.store.take().map_or(Ok(()), Err)
+            }
             Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => Err(why),
             Err(ReloadError::Stopped) => Err("control has stopped".to_owned()),
         }

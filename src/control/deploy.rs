@@ -5,7 +5,6 @@ mod order;
 mod overlay;
 mod record;
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use tracing::info;
@@ -130,21 +129,6 @@ impl From<CommandError> for DeployError {
         Self::Refused(error)
     }
 }
-
-impl fmt::Display for DeployError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(what) => f.write_str(what),
-            Self::Refused(CommandError::UnknownService(known)) => {
-                write!(f, "no such service; known: {known}")
-            }
-            Self::Refused(CommandError::Conflict(what) | CommandError::NotSaved(what)) => f.write_str(what),
-            Self::Refused(CommandError::Stopped) => f.write_str("control has stopped"),
-        }
-    }
-}
-
-impl std::error::Error for DeployError {}
 
 #[cfg(test)]
 mod tests;

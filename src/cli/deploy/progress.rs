@@ -10,7 +10,7 @@ use crate::domain::Timestamp;
 /// Without a change, one line in so long: many a CI system ends what is silent for too long.
 const QUIET: Duration = Duration::from_secs(60);
 /// Cells of the bar.
-const CELLS: usize = 24;
+const CELLS: usize = 12;
 /// Columns of a terminal that does not say how many it has.
 const COLUMNS: usize = 79;
 /// Back to the start of the line, and nothing left of what was there (ECMA-48: CR, EL).
@@ -145,14 +145,27 @@ fn bar(service: &ServiceStatus, rollout: &RolloutStatus, look: Look) -> String {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "0 to 24 cells of a bar for people"
+        reason = "0 to 12 cells of a bar for people"
     )]
     let full = (percent / 100.0 * CELLS as f64).round() as usize;
     let tint = if service.phase == "paused" { Tint::Warning } else { Tint::Good };
     let filled = Cell::new("#".repeat(full), tint).painted(look);
     let room = look.width.unwrap_or(COLUMNS).saturating_sub(CELLS + 4);
-    let text: String = Cell::plain(line(service, rollout)).text().chars().take(room).collect();
+    let text: String = Cell::plain(beside(service, rollout)).text().chars().take(room).collect();
     format!("[{filled}{}] {text}", "-".repeat(CELLS - full))
+}
+
+/// What fits beside a bar, the most important first: `v2 25 %, stepping, step 3 of 5; failed 2 of 4,100; Inconclusive`.
+fn beside(service: &ServiceStatus, rollout: &RolloutStatus) -> String {
+    let mut text = format!("{} {}, {}", rollout.canary, rollout.weight, view::phase(service));
+    if matches!(service.phase.as_str(), "waiting" | "paused") {
+        text.push_str(&format!(": {}", rollout.reason));
+    }
+    if let Some(verdict) = rollout.verdict.as_ref().filter(|verdict| verdict.canary_requests > 0) {
+        let (failed, all) = (view::count(verdict.canary_failures), view::count(verdict.canary_requests));
+        text.push_str(&format!("; failed {failed} of {all}; {}", outcome(rollout)));
+    }
+    text
 }
 
 /// The verdict so far, in a word; nothing before the first requests.
@@ -228,11 +241,14 @@ mod tests {
 
     #[test]
     fn the_bar_is_as_full_as_the_weight() {
-        for (weight, expected) in [(0.0, 0), (25.0, 6), (50.0, 12), (100.0, 24)] {
+        for (weight, expected) in [(0.0, 0), (25.0, 3), (50.0, 6), (100.0, 12)] {
             let service = service("stepping", weight);
             let bar = bar(&service, service.rollout.as_ref().unwrap(), PLAIN);
             assert_eq!(bar.matches('#').count(), expected, "{bar}");
-            assert!(bar.chars().count() < COLUMNS, "{bar}");
+            assert!(
+                bar.chars().count() < COLUMNS && bar.ends_with("failed 2 of 4,100; Inconclusive"),
+                "{bar}"
+            );
         }
     }
 
