@@ -70,6 +70,8 @@ fn scrape(criterion: &mut Criterion) {
     let version = |name: &str| VersionSeries {
         name: name.into(),
         image: None,
+        revision: None,
+        created: None,
         cells: cells.clone(),
         endpoints: Vec::new(),
     };

@@ -84,6 +84,7 @@
 //! | evidence | what the data plane counted per version since the step began |
 //! | verdict | `Successful`, `Failed`, `Inconclusive` or `Error`, with measured value, bound and rule |
 //! | promote, abort, retry | the canary becomes stable; weight 0 now, in every state; try an aborted version again |
+//! | deploy | have a version released by command: kept, and before the config's `release` until that names another |
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
 //! | drain | stop sending new requests, let those in flight end, then close |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |

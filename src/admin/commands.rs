@@ -108,13 +108,18 @@ pub(super) async fn reload(
 impl Api {
     async fn tell(&self, command: Command) -> Answer {
         let service = command.service.clone();
-        self.handle.command(command).await.map(Json).map_err(|error| match error {
-            CommandError::UnknownService(known) => unknown_service(&service, &known),
-            CommandError::UnknownVersion(what) => Problem::new(Code::UnknownVersion, what),
-            CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
-            CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
-            CommandError::Stopped => Problem::stopping(),
-        })
+        self.handle.command(command).await.map(Json).map_err(|error| refusal(&service, error))
+    }
+}
+
+/// What to answer when control does not do it.
+pub(super) fn refusal(service: &ServiceName, error: CommandError) -> Problem {
+    match error {
+        CommandError::UnknownService(known) => unknown_service(service, &known),
+        CommandError::UnknownVersion(what) => Problem::new(Code::UnknownVersion, what),
+        CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
+        CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
+        CommandError::Stopped => Problem::stopping(),
     }
 }
 
@@ -172,10 +177,10 @@ pub(super) struct Nothing {}
 pub(super) struct Service(pub(super) ServiceName);
 
 /// Who gives a command.
-pub(super) struct Who(String);
+pub(super) struct Who(pub(super) String);
 
 /// The body: JSON whatever its Content-Type says (the guard keeps foreign pages out), or nothing at all.
-pub(super) struct Said<T>(T);
+pub(super) struct Said<T>(pub(super) T);
 
 impl<S: Send + Sync> FromRequestParts<S> for Service {
     type Rejection = Problem;

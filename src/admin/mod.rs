@@ -3,6 +3,7 @@
 
 mod bind;
 mod commands;
+mod deploy;
 mod guard;
 mod problem;
 mod routes;

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{self, Service};
+use super::deploy;
 use super::guard::Guard;
 use super::problem::{Code, Problem};
 use crate::control::Handle;
@@ -59,6 +60,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{service}/weight", post(commands::set_weight))
         .route("/v1/services/{service}/retry", post(commands::retry))
         .route("/v1/services/{service}/undo", post(commands::undo))
+        .route("/v1/services/{service}/deploy", post(deploy::deploy))
         .route("/v1/reload", post(commands::reload))
         .merge(not_served_yet())
         .method_not_allowed_fallback(method_not_allowed)
@@ -76,7 +78,6 @@ fn not_served_yet() -> Router<Arc<Api>> {
         .route("/v1/events", get(not_served))
         .route("/v1/services/{service}/rollouts", get(not_served))
         .route("/v1/services/{service}/rollouts/{number}", get(not_served))
-        .route("/v1/services/{service}/deploy", post(not_served))
         .route("/v1/services/{service}/hold", post(not_served))
         .route("/v1/services/{service}/release", post(not_served))
         .route("/v1/endpoints/{endpoint}/drain", post(not_served))

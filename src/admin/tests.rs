@@ -13,8 +13,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{bind, serve};
 use crate::config::spec::{Admin, AdminAddress};
 use crate::control::report::{EndpointStatus, ServiceStatus, Status, VersionStatus};
-use crate::control::{Command, CommandError, Handle, Message, ReloadError, Reloaded, Verb};
-use crate::domain::Weight;
+use crate::control::{
+    By, Command, CommandError, DeployError, DeployOrder, Handle, Message, ReloadError, Reloaded, Verb,
+};
+use crate::domain::{ServiceName, Weight};
 
 /// What the control of a test does.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,6 +61,9 @@ impl Served {
                             let answer = obey(control, &command);
                             seen.send(command).await.expect("the test listens");
                             drop(reply.send(answer));
+                        }
+                        Message::Deploy(service, by, order, reply) => {
+                            drop(reply.send(deployed(control, &service, &by, &order)))
                         }
                         Message::Desired(..) => unreachable!("the API never says what is wanted"),
                     }
@@ -166,6 +171,22 @@ fn obey(control: Control, command: &Command) -> Result<ServiceStatus, CommandErr
     }
 }
 
+fn deployed(
+    control: Control,
+    service: &ServiceName,
+    by: &By,
+    order: &DeployOrder,
+) -> Result<ServiceStatus, DeployError> {
+    if service.as_str() != "web" {
+        return Err(CommandError::UnknownService("web".into()).into());
+    }
+    match order.version.as_str() {
+        "" => Err(DeployError::Invalid("`version` is missing".into())),
+        "v3" => Err(CommandError::Conflict(format!("not now, {}", by.who)).into()),
+        _ => Ok(web(control)),
+    }
+}
+
 fn status(control: Control) -> Status {
     Status {
         adit: "0.1.0".into(),
@@ -193,6 +214,9 @@ fn web(control: Control) -> ServiceStatus {
         name: "v1".into(),
         role: "stable".into(),
         image: None,
+        digest: None,
+        revision: None,
+        created: None,
         weight: Weight::FULL,
         requests: 0,
         failures: 0,
@@ -204,6 +228,7 @@ fn web(control: Control) -> ServiceStatus {
         canary: None,
         phase: "idle".into(),
         rollout: None,
+        deploy: None,
         versions: vec![version],
     }
 }
@@ -214,6 +239,26 @@ async fn status_says_what_control_says() {
     assert_eq!(answer.status(), 200);
     assert_eq!(serde_json::from_str::<Status>(&answer.body).unwrap(), status(Control::Willing));
     assert!(answer.has("content-type: application/json") && answer.has("cache-control: no-store"));
+}
+
+#[tokio::test]
+async fn a_deploy_is_passed_on_and_its_answer_too() {
+    let served = Served::tcp(Control::Willing);
+    let path = "/v1/services/web/deploy";
+    let order =
+        r#"{"version":"v2","endpoints":["a:1"],"image":"web:2","revision":"4f2a","why":"w","replace":true}"#;
+    let done: ServiceStatus = serde_json::from_str(&served.post(path, order).await.body).expect("a service");
+    assert_eq!(done, web(Control::Willing));
+    for (body, expected) in [
+        ("", (400, "bad_request")),
+        (r#"{"version":"v2","endpoint":"a:1"}"#, (400, "bad_request")),
+        (r#"{"version":"v2","endpoints":"a:1"}"#, (400, "bad_request")),
+        (r#"{"version":"v3"}"#, (409, "conflict")),
+    ] {
+        assert_eq!(served.post(path, body).await.problem(), (expected.0, expected.1.into()), "{body}");
+    }
+    let unknown = served.post("/v1/services/shop/deploy", order).await;
+    assert_eq!(unknown.problem(), (404, "unknown_service".into()));
 }
 
 #[tokio::test]

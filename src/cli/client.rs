@@ -97,6 +97,11 @@ impl Client {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
+    /// Waits for something else than an answer.
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     fn ask(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
         let request = self.request(method, path, headers, body)?;
         self.runtime.block_on(async {

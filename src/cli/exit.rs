@@ -11,6 +11,8 @@ pub(super) enum Exit {
     Usage,
     /// The config is not valid.
     InvalidConfig,
+    /// The rollout that was waited for was given up.
+    Aborted,
     /// No answer in time.
     TimedOut,
     /// The state does not allow it.
@@ -26,6 +28,7 @@ impl Exit {
             Self::Failure => 1,
             Self::Usage => 2,
             Self::InvalidConfig => 3,
+            Self::Aborted => 4,
             Self::TimedOut => 5,
             Self::Conflict => 6,
             Self::Unreachable => 7,

@@ -9,6 +9,7 @@ mod client;
 mod completion;
 mod config_file;
 mod demo;
+mod deploy;
 mod exit;
 mod grid;
 mod healthcheck;
@@ -38,7 +39,7 @@ Start:    adit run --to 127.0.0.1:9001 127.0.0.1:9002
 Release:  change `release` in adit.toml, then watch: adit status -w
 Go back:  adit abort web --why 'prices are wrong'
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 5 timed out, 6 conflict, 7 admin API unreachable";
+Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 4 rollout aborted, 5 timed out, 6 conflict, 7 admin API unreachable";
 
 /// The front door of containerised services: balances their load and releases their new versions by itself.
 #[derive(Debug, Parser)]
@@ -54,6 +55,7 @@ enum Verb {
     Check(check_args::Args),
     Demo(demo::DemoArgs),
     Status(status::Args),
+    Deploy(deploy::Args),
     Promote(promote::Args),
     Abort(abort::Args),
     Pause(pause::Args),
@@ -81,6 +83,7 @@ impl Verb {
             Self::Check(args) => return check_args::run(&args),
             Self::Demo(args) => return demo::demo(args),
             Self::Status(args) => status::run(&args),
+            Self::Deploy(args) => deploy::run(&args),
             Self::Promote(args) => promote::run(&args),
             Self::Abort(args) => abort::run(&args),
             Self::Pause(args) => pause::run(&args),
@@ -141,6 +144,9 @@ mod tests {
             "adit run --to 127.0.0.1:9001 -c adit.toml",
             "adit run --listen 127.0.0.1:8080",
             "adit run --to",
+            "adit deploy web --endpoint a:1",
+            "adit deploy web --version v2 --timeout soon --wait",
+            "adit deploy web --version v2 --timeout 1m",
             "adit set-weight web",
             "adit set-weight web 120",
             "adit set-weight web -1",
@@ -161,6 +167,8 @@ mod tests {
             "adit check --format json",
             "adit status -w",
             "adit status web --json --admin unix:/run/adit.sock",
+            "adit deploy web --version v2 --endpoint a:1 --endpoint b:1 --image r/web:2 --wait --timeout 1h30m",
+            "adit deploy web --version v2 --endpoint a:1 b:1 --revision 4f2a --created 2026-11-01T12:00:00Z --json",
             "adit promote web --full --why done",
             "adit set-weight web 0.5",
             "adit set-weight web 25%",

@@ -26,15 +26,31 @@ pub(super) struct Args {
 
 /// Gives the command `verb` with what `said` adds to it; returns how the service stands now.
 pub(super) fn tell(args: &Args, verb: &str, said: &[(&str, Value)]) -> Result<String, Failure> {
+    let client = args.client()?;
+    let service: ServiceStatus = client.read(&ask(&client, args, verb, said)?)?;
+    Ok(view::summary(&service))
+}
+
+/// Gives the command; returns the answer as it came.
+pub(super) fn ask(
+    client: &Client,
+    args: &Args,
+    verb: &str,
+    said: &[(&str, Value)],
+) -> Result<Bytes, Failure> {
     let mut body: Map<_, _> = said.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     if let Some(why) = &args.why {
         body.insert("why".to_owned(), Value::from(why.as_str()));
     }
     let path = format!("{}/{verb}", service_path(&args.service));
-    let client = Client::new(&args.reach)?;
-    let answer = client.post(&path, who(), Bytes::from(Value::Object(body).to_string()))?;
-    let service: ServiceStatus = client.read(&answer)?;
-    Ok(view::summary(&service))
+    client.post(&path, who(), Bytes::from(Value::Object(body).to_string()))
+}
+
+impl Args {
+    /// Who is told.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.reach)
+    }
 }
 
 /// The path of a service, whatever its name is made of (RFC 3986 section 2.3).

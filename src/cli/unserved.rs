@@ -4,8 +4,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Each with what to do instead.
-const VERBS: [(&str, &str); 7] = [
-    ("deploy", "add the version to the config, name it in `release`, then: adit reload"),
+const VERBS: [(&str, &str); 6] = [
     ("hold", "requests can't be made to wait yet"),
     ("release", "requests can't be made to wait yet"),
     ("drain", "take the endpoint out of the config, then: adit reload"),

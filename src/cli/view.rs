@@ -1,7 +1,9 @@
 //! How status looks to people. Pure: what is said and how wide goes in, text comes out.
 
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
-use crate::control::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus};
+use crate::control::report::{
+    DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
+};
 use crate::domain::rollout::{Outcome, Verdict};
 
 /// Odds at and above this are cut off by the judge.
@@ -36,6 +38,10 @@ pub(super) fn render(status: &Status, look: Look) -> String {
 pub(super) fn render_service(service: &ServiceStatus, look: Look) -> String {
     let mut out = format!("{}\n", headline(service, look));
     out.push_str(&versions(service).render(look));
+    if let Some(deploy) = &service.deploy {
+        out.push('\n');
+        out.push_str(&labelled("deploy", Tint::Faint, &deployment(deploy), look));
+    }
     if let Some(rollout) = &service.rollout {
         out.push('\n');
         out.push_str(&render_rollout(rollout, look));
@@ -60,6 +66,13 @@ pub(super) fn summary(service: &ServiceStatus) -> String {
     format!("{}\n", Cell::plain(line.trim_end_matches("; ")).text())
 }
 
+/// Why another version is wanted than the config says.
+fn deployment(deploy: &DeployStatus) -> String {
+    let DeployStatus { version, who, why, at, over } = deploy;
+    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{version} by {who} at {}{why} (goes before the config's `release = \"{over}\"`)", moment(at))
+}
+
 fn headline(service: &ServiceStatus, look: Look) -> String {
     let name = Cell::new(service.name.as_str(), Tint::Strong);
     let tint = match service.phase.as_str() {
@@ -70,7 +83,7 @@ fn headline(service: &ServiceStatus, look: Look) -> String {
     format!("{} · {}", name.painted(look), Cell::new(phase(service), tint).painted(look))
 }
 
-fn phase(service: &ServiceStatus) -> String {
+pub(super) fn phase(service: &ServiceStatus) -> String {
     match &service.rollout {
         Some(rollout) if rollout.outcome.is_none() && rollout.step > 0 => {
             format!("{}, step {} of {}", service.phase, rollout.step, rollout.steps)
@@ -88,6 +101,8 @@ fn versions(service: &ServiceStatus) -> Grid {
         ("REQUESTS", Align::Right),
         ("FAILURES", Align::Right),
         ("READY", Align::Left),
+        ("COMMIT", Align::Left),
+        ("BUILT", Align::Left),
         ("IMAGE", Align::Left),
     ]);
     for version in &service.versions {
@@ -101,10 +116,19 @@ fn versions(service: &ServiceStatus) -> Grid {
             Cell::plain(count(version.requests)),
             Cell::new(failures(version), if version.failures > 0 { Tint::Warning } else { Tint::Plain }),
             Cell::new(format!("{ready} of {all}"), if ready < all { Tint::Warning } else { Tint::Plain }),
+            Cell::plain(commit(version.revision.as_deref().unwrap_or_default())),
+            Cell::plain(version.created.as_deref().map(moment).unwrap_or_default()),
             Cell::plain(version.image.as_deref().unwrap_or_default()),
         ]);
     }
     grid
+}
+
+/// A commit's hash as short as people know it; any other name as it is.
+fn commit(revision: &str) -> &str {
+    const SHORT: usize = 12;
+    let is_hash = revision.len() >= 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { &revision[..SHORT] } else { revision }
 }
 
 /// What the rollout under way really gave to a version: counted for the canary, the rest for stable.
@@ -183,7 +207,7 @@ fn both_odds(rollout: &RolloutStatus) -> String {
     harm.into_iter().chain(proof).collect::<Vec<_>>().join(" · ")
 }
 
-fn counts(verdict: &Verdict) -> String {
+pub(super) fn counts(verdict: &Verdict) -> String {
     let of = |failures, requests| format!("{} of {}", count(failures), count(requests));
     format!(
         "failed: canary {}, stable {}",
@@ -256,7 +280,7 @@ fn odds(value: f64) -> String {
     }
 }
 
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     group(&number.to_string())
 }
 
@@ -319,6 +343,9 @@ mod tests {
             name: name.into(),
             role: role.into(),
             image: None,
+            digest: None,
+            revision: None,
+            created: None,
             weight: Weight::from_percent(weight).unwrap(),
             requests: 12_345,
             failures: 0,
@@ -365,6 +392,7 @@ mod tests {
             canary: Some("v2".into()),
             phase: "stepping".into(),
             rollout: Some(rollout()),
+            deploy: None,
             versions: vec![version("v1", "stable", 75.0, stable), canary],
         }
     }
@@ -443,6 +471,31 @@ web · idle
 ";
         let shown = render_service(&aborted(), PLAIN);
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn builds_are_shown_where_they_are_known_and_so_is_who_deployed() {
+        let mut service = aborted();
+        service.versions[0].revision = Some("4f2a91c0d3b75e68".repeat(3));
+        service.versions[0].created = Some("2024-04-30T18:00:00Z".into());
+        service.versions[0].image = Some("r.example/web@sha256:ab".into());
+        service.deploy = Some(DeployStatus {
+            version: "v2".into(),
+            who: "ci@runner".into(),
+            why: Some("the sale".into()),
+            at: "2024-05-01T09:58:00.000Z".into(),
+            over: "v1".into(),
+        });
+        let shown = render_service(&service, PLAIN);
+        let lines: Vec<_> = shown.lines().skip(1).take(4).collect();
+        let expected = [
+            "  VERSION  ROLE    WEIGHT  REQUESTS  FAILURES  READY   COMMIT        BUILT                    IMAGE",
+            "  v1       stable   100 %    12,345         0  1 of 1  4f2a91c0d3b7  2024-04-30 18:00:00 UTC  \
+             r.example/web@sha256:ab",
+            "",
+            "  deploy   v2 by ci@runner at 2024-05-01 09:58:00 UTC: the sale (goes before the config's `release = \"v1\"`)",
+        ];
+        assert_eq!(lines, expected, "\n{shown}");
     }
 
     #[test]

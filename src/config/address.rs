@@ -50,6 +50,20 @@ impl FromStr for EndpointAddress {
     }
 }
 
+impl TryFrom<String> for EndpointAddress {
+    type Error = NotAnAddress;
+
+    fn try_from(text: String) -> Result<Self, NotAnAddress> {
+        text.parse()
+    }
+}
+
+impl From<EndpointAddress> for String {
+    fn from(endpoint: EndpointAddress) -> Self {
+        endpoint.to_string()
+    }
+}
+
 impl FromStr for AdminAddress {
     type Err = NotAnAddress;
 

@@ -110,7 +110,7 @@ fn path(value: &Value<'_>) -> Option<PathBuf> {
 }
 
 /// Whether a request to `endpoint` would come back to one of `listeners`.
-pub(super) fn comes_back(endpoint: &EndpointAddress, listeners: &[SocketAddr]) -> bool {
+pub(crate) fn comes_back(endpoint: &EndpointAddress, listeners: &[SocketAddr]) -> bool {
     let EndpointAddress::Ip(endpoint) = endpoint else {
         return false;
     };

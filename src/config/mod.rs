@@ -4,6 +4,7 @@
 //! for, so the code that reads is the only list of keys there is.
 
 mod address;
+pub(crate) mod build;
 mod diagnostics;
 mod duration;
 mod file;
@@ -23,6 +24,9 @@ use toml::de::DeTable;
 
 pub use address::NotAnAddress;
 pub use diagnostics::{Diagnostic, Diagnostics, Style};
+pub(crate) use duration::{parse as duration, show as show_duration};
+pub(crate) use file::comes_back;
+pub(crate) use reader::not_a_name;
 
 use diagnostics::Problem;
 use reader::Document;

@@ -270,7 +270,7 @@ impl<'d> Table<'d> {
 }
 
 /// Names become parts of addresses, labels and headers; `None` when this one can.
-fn not_a_name(name: &str) -> Option<String> {
+pub(crate) fn not_a_name(name: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     let well_formed = (1..=128).contains(&name.len()) && name.bytes().all(fits);
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
+use super::build;
 use super::file::comes_back;
 use super::policies;
 use super::reader::{Place, Table};
 use super::rollout;
 use super::routes::{self, RouteKey};
-use super::spec::{EndpointAddress, ServiceSpec, Traffic, VersionSpec};
+use super::spec::{Build, EndpointAddress, ServiceSpec, Traffic, VersionSpec};
 use super::value::Value;
 use crate::domain::{ServiceName, VersionName, Weight};
 
@@ -89,7 +90,11 @@ fn version(
     table: &mut Table<'_>,
     check: &mut impl FnMut(&Value<'_>, &EndpointAddress),
 ) -> Option<VersionSpec> {
-    let image = table.value("image").and_then(|value| value.string());
+    let build = Build {
+        image: table.value("image").and_then(|value| value.parsed(build::image)),
+        revision: table.value("revision").and_then(|value| value.parsed(build::revision)),
+        created: table.value("created").and_then(|value| value.parsed(build::created)),
+    };
     let value = table.required("endpoints", "write `endpoints = [\"127.0.0.1:9001\"]`")?;
     let endpoints = value.list(|item| {
         let endpoint = item.parsed(str::parse::<EndpointAddress>)?;
@@ -103,7 +108,7 @@ fn version(
         );
         return None;
     }
-    Some(VersionSpec { endpoints, image })
+    Some(VersionSpec { endpoints, build })
 }
 
 /// Which version users get. No names: that was reported.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::build;
 use crate::domain::rollout::Plan;
 use crate::domain::routing::{HostPattern, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
@@ -100,12 +101,26 @@ pub enum Traffic {
 pub struct VersionSpec {
     /// Its endpoints; at least one, each named once.
     pub endpoints: Vec<EndpointAddress>,
+    /// What it was made of.
+    pub build: Build,
+}
+
+/// Which build a version is, as far as it was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Build {
     /// The image, as it was written.
     pub image: Option<String>,
+    /// The commit it was built from, as it was written.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// When it was built (RFC 3339, in UTC).
+    #[serde(default)]
+    pub created: Option<String>,
 }
 
 /// Where an endpoint is: `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum EndpointAddress {
     /// A fixed address.
     Ip(SocketAddr),
@@ -159,7 +174,8 @@ impl Spec {
         let mut endpoints = to;
         endpoints.sort();
         endpoints.dedup();
-        let versions = BTreeMap::from([(version.clone(), VersionSpec { endpoints, image: None })]);
+        let versions =
+            BTreeMap::from([(version.clone(), VersionSpec { endpoints, build: Build::default() })]);
         let spec = ServiceSpec {
             name: service.clone(),
             routes: vec![RouteMatch::to_host(HostPattern::Any)],
@@ -179,6 +195,13 @@ impl Spec {
             listeners: vec![Listener { address: listen }],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
+    }
+}
+
+impl Build {
+    /// `sha256:…`, when the image is pinned.
+    pub fn digest(&self) -> Option<&str> {
+        self.image.as_deref().and_then(build::digest)
     }
 }
 

@@ -1,16 +1,17 @@
 //! A new spec: checked against what is running, then applied as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
 use super::compile;
 use super::control::{Control, Scope};
-use super::handle::{ReloadError, Reloaded};
+use super::deploy::{Deployments, clash, overlay};
+use super::handle::{CommandError, ReloadError, Reloaded};
 use super::service::{Release, ServiceState};
-use super::store::{Identity, StoreError};
-use crate::config::spec::{EndpointAddress, ServiceSpec, Spec, Traffic};
+use super::store::{By, Identity, StoreError};
+use crate::config::spec::{Build, EndpointAddress, ServiceSpec, Spec, Traffic};
 use crate::domain::rollout::{Event, Machine, Operator, Wanted};
 use crate::domain::{ServiceName, Timestamp, VersionName};
 
@@ -19,7 +20,9 @@ impl Control {
     pub(crate) fn desire(&mut self, spec: Result<Box<Spec>, String>) -> Result<Reloaded, ReloadError> {
         let outcome = spec.map_err(ReloadError::Invalid).and_then(|spec| {
             self.refuse_what_needs_a_restart(&spec)?;
-            self.refuse_without_stable(&spec)?;
+            let wanted = overlay(&spec, &self.deployments_under(&spec));
+            self.refuse_without_stable(&wanted)?;
+            refuse_clashes(&wanted)?;
             self.apply(*spec)
         });
         self.around.metrics.reload(outcome.is_ok());
@@ -44,15 +47,46 @@ impl Control {
     /// When it can't be applied, or what follows from it can't be saved.
     pub fn begin(&mut self, spec: Spec) -> Result<(), String> {
         match self.apply(spec) {
-            Ok(_) => self.problems.store.take().map_or(Ok(()), Err),
+            Ok(_) => {
+                // No reason not to serve at all; a reload with such a config is refused.
+                if let Err(ReloadError::Refused(why)) = refuse_clashes(&self.spec) {
+                    warn!("{why}");
+                    self.problems.config = Some(why);
+                }
+                self.problems.store.take().map_or(Ok(()), Err)
+            }
             Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => Err(why),
             Err(ReloadError::Stopped) => Err("control has stopped".to_owned()),
         }
     }
 
-    /// Applies a spec and publishes it.
-    pub(crate) fn apply(&mut self, spec: Spec) -> Result<Reloaded, ReloadError> {
+    /// Applies a config, with what was deployed over it, and publishes it.
+    pub(crate) fn apply(&mut self, file: Spec) -> Result<Reloaded, ReloadError> {
+        let deployments = self.deployments_under(&file);
+        let spec = overlay(&file, &deployments);
         self.refuse_changed_builds(&spec)?;
+        self.keep(deployments)?;
+        self.file = file;
+        self.install(spec);
+        self.turn(Scope::All);
+        let problems = self.problems.store.iter().cloned().collect();
+        Ok(Reloaded { generation: self.generation, problems })
+    }
+
+    /// What the config took the place of is no longer deployed.
+    fn keep(&mut self, deployments: BTreeMap<ServiceName, Deployments>) -> Result<(), ReloadError> {
+        let now = self.around.clock.now();
+        for (name, record) in deployments {
+            if self.deployments.get(&name) != Some(&record) {
+                self.store.keep_deployments(now, &name, &record).map_err(refused)?;
+                self.deployments.insert(name, record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over a spec; the next turn decides and publishes.
+    pub(crate) fn install(&mut self, spec: Spec) {
         let gone: Vec<_> =
             self.services.keys().filter(|name| !spec.services.contains_key(*name)).cloned().collect();
         for name in &gone {
@@ -71,9 +105,6 @@ impl Control {
         for (name, service) in self.spec.services.clone() {
             self.take_up(&name, &service);
         }
-        self.turn(Scope::All);
-        let problems = self.problems.store.iter().cloned().collect();
-        Ok(Reloaded { generation: self.generation, problems })
     }
 
     /// From a release to fixed weights: the rollout under way is withdrawn. From weights to a release: what most users had
@@ -135,13 +166,23 @@ impl Control {
     /// Tells the service's machine which version is wanted. Repeated every turn: a rollout whose start could not be saved
     /// starts as soon as it can be.
     pub(crate) fn want(&mut self, name: &ServiceName, now: Timestamp) {
-        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return };
-        let Traffic::Release(release) = &spec.traffic else { return };
-        let _started = self.decide(name, None, |machine| {
+        let _started = self.want_by(name, None, now);
+    }
+
+    /// The same, on an operator's order.
+    pub(crate) fn want_by(
+        &mut self,
+        name: &ServiceName,
+        by: Option<&By>,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return Ok(()) };
+        let Traffic::Release(release) = &spec.traffic else { return Ok(()) };
+        self.decide(name, by, |machine| {
             let salt = compile::salt(name, machine.next_number());
             let wanted = Wanted { release, plan: &spec.rollout, salt };
             Ok(machine.on(now, Event::Wanted(wanted)))
-        });
+        })
     }
 
     /// After a start with a config that does not have the recorded stable any more: nobody is left to go back to, so the
@@ -214,23 +255,21 @@ impl Control {
         )))
     }
 
-    /// A version name seen with another image is a different build.
+    /// A version name seen with another image or commit is a different build.
     fn refuse_changed_builds(&mut self, spec: &Spec) -> Result<(), ReloadError> {
         let now = self.around.clock.now();
         // All are compared before any is remembered: a config that is refused leaves no trace.
-        for (name, version, image) in images(spec) {
-            match self.store.compare(name, version, image).map_err(refused)? {
+        for (name, version, build) in builds(spec) {
+            match self.store.compare(name, version, build).map_err(refused)? {
                 Identity::Known | Identity::New => {}
-                Identity::Conflict { known } => {
-                    return Err(ReloadError::Refused(format!(
-                        "services.{name}.versions.{version}: `{image}` is another build than the `{known}` that this name was \
-                         first seen with; give the new build a version name of its own"
-                    )));
+                Identity::Conflict { now, known } => {
+                    let what = conflict_of_builds(version, &now, &known);
+                    return Err(ReloadError::Refused(format!("services.{name}.versions.{version}: {what}")));
                 }
             }
         }
-        for (name, version, image) in images(spec) {
-            self.store.identify(now, name, version, image).map_err(refused)?;
+        for (name, version, build) in builds(spec) {
+            self.store.identify(now, name, version, build).map_err(refused)?;
         }
         Ok(())
     }
@@ -240,10 +279,30 @@ fn refused(error: StoreError) -> ReloadError {
     ReloadError::Refused(error.to_string())
 }
 
-fn images(spec: &Spec) -> impl Iterator<Item = (&ServiceName, &VersionName, &str)> {
+/// What to say when `version` stood for another build before.
+pub(crate) fn conflict_of_builds(version: &VersionName, now: &str, known: &str) -> String {
+    format!(
+        "`{now}` is another build than the `{known}` that the name {version} was first seen with; give the new build a \
+         version name of its own"
+    )
+}
+
+/// A config and a deploy that are both fine can still name the same endpoint for two versions.
+fn refuse_clashes(spec: &Spec) -> Result<(), ReloadError> {
+    for (name, service) in &spec.services {
+        if let Some((endpoint, one, other)) = clash(service) {
+            return Err(ReloadError::Refused(format!(
+                "services.{name}: {endpoint} would be an endpoint of both {one} and {other}, one of which was deployed and is \
+                 in use; give the config's version other endpoints"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn builds(spec: &Spec) -> impl Iterator<Item = (&ServiceName, &VersionName, &Build)> {
     spec.services.iter().flat_map(|(name, service)| {
-        let versions = service.versions.iter();
-        versions.filter_map(move |(version, build)| Some((name, version, build.image.as_deref()?)))
+        service.versions.iter().map(move |(version, spec)| (name, version, &spec.build))
     })
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::deploy::Deployments;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
 use super::service::ServiceState;
@@ -54,7 +55,11 @@ pub struct Control {
     pub(crate) store: Store,
     /// Machines of services that the config does not name now.
     pub(crate) recorded: BTreeMap<ServiceName, Machine>,
+    /// What is wanted: the config, and over it what was deployed.
     pub(crate) spec: Spec,
+    /// The config alone.
+    pub(crate) file: Spec,
+    pub(crate) deployments: BTreeMap<ServiceName, Deployments>,
     pub(crate) services: BTreeMap<ServiceName, ServiceState>,
     pub(crate) names: Addresses,
     pub(crate) slots: Slots,
@@ -104,6 +109,8 @@ impl Control {
         first_round: oneshot::Sender<()>,
     ) -> Result<Self, String> {
         let recorded = store.load().map_err(|error| error.to_string())?;
+        let deployments = store.deployments().map_err(|error| error.to_string())?;
+        let nothing = Spec { services: BTreeMap::new(), ..spec };
         let (reporter, reports) = mpsc::channel(REPORTS);
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
@@ -113,7 +120,9 @@ impl Control {
             started: around.clock.now(),
             store,
             recorded,
-            spec: Spec { services: BTreeMap::new(), ..spec },
+            file: nothing.clone(),
+            spec: nothing,
+            deployments,
             services: BTreeMap::new(),
             names: Addresses::new(),
             slots: Slots::default(),
@@ -203,6 +212,9 @@ impl Control {
             }
             Message::Command(command, reply) => {
                 let _gone = reply.send(self.command(&command));
+            }
+            Message::Deploy(service, by, order, reply) => {
+                let _gone = reply.send(self.deploy(&service, &by, &order));
             }
             Message::Status(reply) => {
                 let _gone = reply.send(describe::status(self));

@@ -179,7 +179,7 @@ impl Control {
         }
     }
 
-    fn known(&self, name: &ServiceName) -> Result<(), CommandError> {
+    pub(crate) fn known(&self, name: &ServiceName) -> Result<(), CommandError> {
         match self.services.get(name) {
             None => {
                 let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();

@@ -2,9 +2,12 @@
 
 use super::advice;
 use super::control::Control;
+use super::deploy::{Deployments, Intent};
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
-use super::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
+use super::report::{
+    DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339,
+};
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
 use crate::domain::rollout::{End, Machine, Phase, PhaseName, Rollout};
@@ -67,7 +70,10 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
             VersionStatus {
                 name: name.clone(),
                 role: role.to_owned(),
-                image: version.spec.image.clone(),
+                image: version.spec.build.image.clone(),
+                digest: version.spec.build.digest().map(str::to_owned),
+                revision: version.spec.build.revision.clone(),
+                created: version.spec.build.created.clone(),
                 weight,
                 requests: requests(version),
                 failures: failures(version),
@@ -81,7 +87,18 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
         canary: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.canary.clone()),
         phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
         rollout: state.release.as_ref().and_then(|release| rollout(name, release)),
+        deploy: control.deployments.get(name).and_then(Deployments::intent).map(deploy),
         versions,
+    }
+}
+
+fn deploy(intent: &Intent) -> DeployStatus {
+    DeployStatus {
+        version: intent.version.clone(),
+        who: intent.who.clone(),
+        why: intent.why.clone(),
+        at: rfc3339(intent.at),
+        over: intent.over.clone(),
     }
 }
 
@@ -259,7 +276,9 @@ fn requests(version: &VersionState) -> u64 {
 fn version_series(name: &VersionName, version: &VersionState) -> VersionSeries {
     VersionSeries {
         name: name.clone(),
-        image: version.spec.image.clone(),
+        image: version.spec.build.image.clone(),
+        revision: version.spec.build.revision.clone(),
+        created: version.spec.build.created.clone(),
         cells: version.cells.clone(),
         endpoints: version
             .endpoints

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::config::spec::{EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
+use crate::config::spec::{Build, EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
@@ -62,7 +62,7 @@ impl Slots {
 impl VersionState {
     /// A version that nothing is known of yet.
     pub(crate) fn new(workers: usize) -> Self {
-        let spec = VersionSpec { endpoints: Vec::new(), image: None };
+        let spec = VersionSpec { endpoints: Vec::new(), build: Build::default() };
         Self { spec, cells: Arc::new(PerWorker::new(workers)), endpoints: Vec::new(), resolved: false }
     }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::deploy::{DeployError, DeployOrder};
 use super::report::{ServiceStatus, Status};
+use super::store::By;
 use crate::config::spec::Spec;
 use crate::domain::{ServiceName, VersionName, Weight};
 
@@ -18,6 +20,8 @@ pub enum Message {
     Desired(Result<Box<Spec>, String>, oneshot::Sender<Result<Reloaded, ReloadError>>),
     /// An operator's command.
     Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
+    /// An operator wants a version released.
+    Deploy(ServiceName, By, Box<DeployOrder>, oneshot::Sender<Result<ServiceStatus, DeployError>>),
     /// How things stand.
     Status(oneshot::Sender<Status>),
 }
@@ -141,6 +145,20 @@ impl Handle {
     /// When it changed nothing, with the reason.
     pub async fn command(&self, command: Command) -> Result<ServiceStatus, CommandError> {
         self.ask(|reply| Message::Command(command, reply)).await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Has a version released and waits until its rollout began.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn deploy(
+        &self,
+        service: ServiceName,
+        by: By,
+        order: DeployOrder,
+    ) -> Result<ServiceStatus, DeployError> {
+        let answer = self.ask(|reply| Message::Deploy(service, by, Box::new(order), reply)).await;
+        answer.unwrap_or(Err(DeployError::Refused(CommandError::Stopped)))
     }
 
     /// Says what is wanted and waits until it is applied.

@@ -7,6 +7,7 @@ mod compile;
 #[allow(clippy::module_inception, reason = "the room's main piece is the loop, and the loop is control")]
 mod control;
 mod decide;
+mod deploy;
 mod describe;
 mod endpoints;
 mod evidence;
@@ -17,5 +18,6 @@ mod store;
 mod undo;
 
 pub use control::{Control, Surroundings};
+pub use deploy::{DeployError, DeployOrder};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};
 pub use store::{By, Identity, RolloutRecord, Store, StoreError, TransitionRecord};

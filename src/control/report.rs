@@ -37,6 +37,9 @@ pub struct ServiceStatus {
     pub phase: String,
     /// The rollout under way, else the last one.
     pub rollout: Option<RolloutStatus>,
+    /// The deploy that says which version is wanted; `None` when the config says so.
+    #[serde(default)]
+    pub deploy: Option<DeployStatus>,
     /// All versions by name.
     pub versions: Vec<VersionStatus>,
 }
@@ -79,6 +82,21 @@ pub struct RolloutStatus {
     pub ended: Option<String>,
 }
 
+/// A deploy in force: it says which version is wanted until the config names another `release`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployStatus {
+    /// The version it wants.
+    pub version: VersionName,
+    /// Who deployed it.
+    pub who: String,
+    /// Why, if said.
+    pub why: Option<String>,
+    /// When (RFC 3339).
+    pub at: String,
+    /// The `release` in the config that it goes before.
+    pub over: VersionName,
+}
+
 /// Evidence as people can read it: `value : 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Odds {
@@ -97,6 +115,15 @@ pub struct VersionStatus {
     pub role: String,
     /// Its image as configured.
     pub image: Option<String>,
+    /// The image's digest, when it is pinned.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// The commit it was built from.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// When it was built (RFC 3339).
+    #[serde(default)]
+    pub created: Option<String>,
     /// Its share as decided, in percent.
     pub weight: Weight,
     /// Requests that ended.

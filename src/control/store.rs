@@ -1,6 +1,7 @@
 //! What control has decided, on disk: the machines, every rollout with its transitions for ever, and which image each
 //! version name stood for. SQLite: a save that returned is there after kill -9 and after power loss.
 
+mod deployments;
 mod error;
 mod history;
 mod identity;

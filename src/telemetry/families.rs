@@ -198,7 +198,9 @@ pub(super) fn versions(all: &mut Vec<MetricFamily>, services: &[ServiceSeries]) 
             let (name, of) = (service.name.as_str(), version.name.as_str());
             let image = version.image.as_deref().unwrap_or("");
             let digest = image.split_once('@').map_or("", |(_, digest)| digest);
-            info.sample([name, of, image, digest, "", ""], 1.0);
+            let revision = version.revision.as_deref().unwrap_or("");
+            let created = version.created.as_deref().unwrap_or("");
+            info.sample([name, of, image, digest, revision, created], 1.0);
             for (endpoint, is_up) in endpoints(version) {
                 up.sample([name, of, endpoint], f64::from(u8::from(is_up)));
             }

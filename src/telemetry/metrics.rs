@@ -60,6 +60,10 @@ pub struct VersionSeries {
     pub name: VersionName,
     /// Its image as configured, with `@sha256:…` if it is pinned.
     pub image: Option<String>,
+    /// The commit it was built from.
+    pub revision: Option<String>,
+    /// When it was built (RFC 3339).
+    pub created: Option<String>,
     /// Its counters.
     pub cells: Arc<PerWorker<VersionCells>>,
     /// Its endpoints.
@@ -375,6 +379,8 @@ mod tests {
         VersionSeries {
             name: name.into(),
             image: Some("registry.example/web@sha256:ab12".into()),
+            revision: Some("4f2a91c".into()),
+            created: Some("2026-11-01T12:00:00Z".into()),
             cells: cells.clone(),
             endpoints: vec![endpoint("127.0.0.1:9001", true), endpoint("127.0.0.1:9002", false)],
         }
@@ -490,7 +496,7 @@ mod tests {
         let of = r#"service="web",version="v1""#;
         let info = format!(
             "adit_version_info{{{of},image=\"registry.example/web@sha256:ab12\",digest=\"sha256:ab12\",\
-             revision=\"\",created=\"\"}}"
+             revision=\"4f2a91c\",created=\"2026-11-01T12:00:00Z\"}}"
         );
         let up = format!(r#"adit_endpoint_up{{{of},endpoint="127.0.0.1:9001"}}"#);
         let down = format!(r#"adit_endpoint_up{{{of},endpoint="127.0.0.1:9002"}}"#);

@@ -102,6 +102,23 @@ fn a_full_disk_under_the_state_stops_no_traffic_and_no_abort_and_is_shown() {
     assert!(status.problems.iter().any(|problem| problem.contains(&disk)), "{status:?}");
 }
 
+#[test]
+fn a_deploy_that_can_not_be_saved_is_not_done() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let config = format!("{}{}", web(&[("v1", &[&v1])]), staying_at(50.0));
+    let adit = Adit::start_with_state(&config, disk.path());
+    adit.wait_until_all_ready();
+    disk.fill();
+    let body = format!("{{\"version\":\"v2\",\"endpoints\":[\"{}\"]}}", v2.address());
+    let told = adit.api("POST", "/v1/services/web/deploy", &body);
+    assert_eq!(told.status, 500, "{}", told.text());
+    assert!(told.text().contains("not_saved") && told.text().contains("not deployed"), "{}", told.text());
+    let web = adit.web();
+    assert_eq!((web.deploy, web.rollout, web.versions.len()), (None, None, 1));
+    Load::on(adit.address()).requests(100).run().assert_all_good();
+}
+
 /// A file system of one MiB. Unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 

@@ -7,6 +7,7 @@ mod layering;
 mod aborting;
 mod admin;
 mod demo;
+mod deploy;
 mod failures;
 mod health;
 mod readme;

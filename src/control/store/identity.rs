@@ -1,11 +1,13 @@
-//! Which image a version name stands for: once seen, for ever.
+//! Which build a version name stands for: once seen, for ever.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Store, StoreError, micros};
+use crate::config::build::digest;
+use crate::config::spec::Build;
 use crate::domain::{ServiceName, Timestamp, VersionName};
 
-/// What is known of a version's image.
+/// What is known of a version's build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The name was seen with this build before.
@@ -14,13 +16,15 @@ pub enum Identity {
     New,
     /// The name stands for another build: one name, two builds. Nothing was changed.
     Conflict {
-        /// The image that the name was seen with.
+        /// What it says now: the image, or `revision …`.
+        now: String,
+        /// What the name was seen with.
         known: String,
     },
 }
 
 impl Store {
-    /// Says whether `version` may stand for `image`, and remembers it if that says more than was known. Nothing is
+    /// Says whether `version` may stand for `build`, and remembers it if that says more than was known. Nothing is
     /// remembered of a conflict.
     ///
     /// # Errors
@@ -30,17 +34,19 @@ impl Store {
         at: Timestamp,
         service: &ServiceName,
         version: &VersionName,
-        image: &str,
+        build: &Build,
     ) -> Result<Identity, StoreError> {
-        match self.compare(service, version, image)? {
-            Identity::New => self.remember(at, service, version, image),
-            known @ (Identity::Known | Identity::Conflict { .. }) => Ok(known),
+        let identity = self.compare(service, version, build)?;
+        if identity == Identity::New {
+            remember(&self.connection, at, (service, version), build)
+                .map_err(|cause| StoreError::sqlite(&self.path, cause))?;
         }
+        Ok(identity)
     }
 
-    /// Says whether `version` may stand for `image`, and remembers nothing. Two references name the same build when
+    /// Says whether `version` may stand for `build`, and remembers nothing. Two references name the same build when
     /// their digests (`name@sha256:…`) are equal, wherever they are pulled from. A reference without a digest (a tag) proves
-    /// nothing: tags move.
+    /// nothing: tags move. Where no digest decides, another commit is another build.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -48,51 +54,71 @@ impl Store {
         &self,
         service: &ServiceName,
         version: &VersionName,
-        image: &str,
+        build: &Build,
     ) -> Result<Identity, StoreError> {
-        let Some(known) = self.known_image(service, version)? else { return Ok(Identity::New) };
-        Ok(match (digest(&known), digest(image)) {
-            (Some(before), Some(now)) if before != now => Identity::Conflict { known },
-            (Some(_), Some(_) | None) => Identity::Known,
-            (None, None) if known == image => Identity::Known,
-            (None, Some(_) | None) => Identity::New,
+        Ok(match self.known_build(service, version)? {
+            Some(known) => compare(&known, build),
+            None if build.image.is_none() && build.revision.is_none() => Identity::Known,
+            None => Identity::New,
         })
     }
 
-    fn known_image(
-        &self,
-        service: &ServiceName,
-        version: &VersionName,
-    ) -> Result<Option<String>, StoreError> {
+    fn known_build(&self, service: &ServiceName, version: &VersionName) -> Result<Option<Build>, StoreError> {
         self.connection
             .query_row(
-                "SELECT image FROM identities WHERE service = ?1 AND version = ?2",
+                "SELECT image, revision FROM identities WHERE service = ?1 AND version = ?2",
                 params![service.as_str(), version.as_str()],
-                |row| row.get(0),
+                |row| {
+                    // An empty image: only the commit is known.
+                    let image = Some(row.get::<_, String>(0)?).filter(|image| !image.is_empty());
+                    Ok(Build { image, revision: row.get(1)?, created: None })
+                },
             )
             .optional()
             .map_err(|cause| StoreError::sqlite(&self.path, cause))
     }
-
-    fn remember(
-        &self,
-        at: Timestamp,
-        service: &ServiceName,
-        version: &VersionName,
-        image: &str,
-    ) -> Result<Identity, StoreError> {
-        self.connection
-            .execute(
-                "INSERT INTO identities (service, version, image, first_seen) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (service, version) DO UPDATE SET image = ?3",
-                params![service.as_str(), version.as_str(), image, micros(at)],
-            )
-            .map_err(|cause| StoreError::sqlite(&self.path, cause))?;
-        Ok(Identity::New)
-    }
 }
 
-/// `sha256:…` of `name@sha256:…`.
-fn digest(image: &str) -> Option<&str> {
-    image.split_once('@').map(|(_, digest)| digest)
+/// What `now` is to a name that was seen with `known`.
+fn compare(known: &Build, now: &Build) -> Identity {
+    let said = |build: &Build| build.image.clone().unwrap_or_default();
+    match (known.digest(), now.digest()) {
+        (Some(before), Some(digest)) if before != digest => {
+            return Identity::Conflict { now: said(now), known: said(known) };
+        }
+        (Some(_), Some(_)) => return Identity::Known,
+        (None | Some(_), None) | (None, Some(_)) => {}
+    }
+    if let (Some(before), Some(revision)) = (&known.revision, &now.revision)
+        && before != revision
+    {
+        let said = |revision: &str| format!("revision {revision}");
+        return Identity::Conflict { now: said(revision), known: said(before) };
+    }
+    let more_of_image = known.digest().is_none() && now.image.is_some() && now.image != known.image;
+    let more_of_revision = known.revision.is_none() && now.revision.is_some();
+    if more_of_image || more_of_revision { Identity::New } else { Identity::Known }
+}
+
+/// Remembers what `build` says; what is known by a digest stays.
+pub(super) fn remember(
+    connection: &Connection,
+    at: Timestamp,
+    (service, version): (&ServiceName, &VersionName),
+    build: &Build,
+) -> rusqlite::Result<()> {
+    if build.image.is_none() && build.revision.is_none() {
+        return Ok(());
+    }
+    let image = build.image.as_deref().unwrap_or_default();
+    let is_digest = build.image.as_deref().and_then(digest).is_some();
+    connection
+        .execute(
+            "INSERT INTO identities (service, version, image, first_seen, revision) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (service, version) DO UPDATE SET
+                 image = CASE WHEN ?6 OR (?3 <> '' AND instr(image, '@') = 0) THEN ?3 ELSE image END,
+                 revision = coalesce(revision, ?5)",
+            params![service.as_str(), version.as_str(), image, micros(at), build.revision, is_digest],
+        )
+        .map(|_| ())
 }

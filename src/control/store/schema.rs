@@ -7,7 +7,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::StoreError;
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE machines (
         service  TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,     -- JSON
@@ -45,7 +46,16 @@ const MIGRATIONS: &[&str] = &["
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
-"];
+",
+    "
+    CREATE TABLE deployments (
+        service  TEXT PRIMARY KEY,
+        record   TEXT NOT NULL,     -- JSON
+        saved_at INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE identities ADD COLUMN revision TEXT;
+",
+];
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
 use super::{By, DATABASE, Identity, Store, StoreError, schema};
+use crate::config::spec::Build;
 use crate::domain::rollout::{
     Action, Decision, End, Event, Judgement, Machine, Operator, Outcome, PhaseName, Plan, Reason, Transition,
     Verdict, Wanted,
@@ -281,14 +282,23 @@ fn a_database_without_tables_gets_them() {
     assert!(Store::open(dir.path()).unwrap().load().unwrap().is_empty());
 }
 
+fn build(image: &str) -> Build {
+    Build { image: Some(image.into()), ..Build::default() }
+}
+
 #[test]
 fn a_version_name_stands_for_one_build() {
     let [one, two] = ["1", "2"].map(|digit| format!("sha256:{}", digit.repeat(64)));
-    let conflict = |known: &str| Identity::Conflict { known: known.to_owned() };
+    let conflict =
+        |now: &str, known: &str| Identity::Conflict { now: now.to_owned(), known: known.to_owned() };
     let cases = [
         (format!("r/web@{one}"), format!("r/web@{one}"), Identity::Known),
         (format!("r/web@{one}"), format!("mirror/web:v2@{one}"), Identity::Known),
-        (format!("r/web@{one}"), format!("r/web@{two}"), conflict(&format!("r/web@{one}"))),
+        (
+            format!("r/web@{one}"),
+            format!("r/web@{two}"),
+            conflict(&format!("r/web@{two}"), &format!("r/web@{one}")),
+        ),
         (format!("r/web@{one}"), "r/web:v2".into(), Identity::Known),
         ("r/web:v2".into(), format!("r/web@{one}"), Identity::New),
         ("r/web:v2".into(), "r/web:v2".into(), Identity::Known),
@@ -298,7 +308,7 @@ fn a_version_name_stands_for_one_build() {
         let dir = tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
         let mut identify =
-            |version: &str, image: &str| store.identify(NOW, &web(), &version.into(), image).unwrap();
+            |version: &str, image: &str| store.identify(NOW, &web(), &version.into(), &build(image)).unwrap();
         assert_eq!(identify("v2", &known), Identity::New);
         assert_eq!(identify("v2", &image), expected, "{known} then {image}");
         assert_eq!(identify("v3", &image), Identity::New, "another name is another version");
@@ -309,10 +319,11 @@ fn a_version_name_stands_for_one_build() {
 fn a_conflicting_image_does_not_become_the_known_one() {
     let dir = tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let mut identify = |image: &str| store.identify(NOW, &web(), &"v2".into(), image).unwrap();
+    let mut identify = |image: &str| store.identify(NOW, &web(), &"v2".into(), &build(image)).unwrap();
     identify("web@sha256:aa");
     for _ in 0..2 {
-        assert_eq!(identify("web@sha256:bb"), Identity::Conflict { known: "web@sha256:aa".into() });
+        let conflict = Identity::Conflict { now: "web@sha256:bb".into(), known: "web@sha256:aa".into() };
+        assert_eq!(identify("web@sha256:bb"), conflict);
     }
 }
 
@@ -325,4 +336,59 @@ fn reasons_with_data_are_kept_too() {
     store.save(NOW, &web(), &machine, &superseding, None).unwrap();
     let last = loaded(&store).last().map(|last| last.reason.clone());
     assert_eq!(last, Some(Reason::Superseded { by: "v3".into() }));
+}
+
+#[test]
+fn what_was_deployed_is_there_after_a_kill() {
+    let dir = tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let text = r#"{"versions":{"v2":{"endpoints":["a:1"],"build":{"image":"web@sha256:aa"}}},"intent":null}"#;
+    let record = serde_json::from_str(text).unwrap();
+    store.keep_deployments(NOW, &web(), &record).unwrap();
+    let copy = killed(dir.path());
+    let after = Store::open(copy.path()).unwrap();
+    assert_eq!(after.deployments().unwrap(), [(web(), record)].into());
+    let other = after.compare(&web(), &"v2".into(), &build("web@sha256:bb")).unwrap();
+    assert!(
+        matches!(other, Identity::Conflict { .. }),
+        "the build of a deployed version is known: {other:?}"
+    );
+}
+
+#[test]
+fn where_no_digest_decides_another_commit_is_another_build() {
+    let of = |image: &str, revision: &str| Build {
+        image: Some(image.to_owned()).filter(|image| !image.is_empty()),
+        revision: Some(revision.to_owned()).filter(|revision| !revision.is_empty()),
+        created: None,
+    };
+    let conflict = Identity::Conflict { now: "revision b".into(), known: "revision a".into() };
+    let cases = [
+        (of("", "a"), of("", "a"), Identity::Known),
+        (of("", "a"), of("", "b"), conflict.clone()),
+        (of("", "a"), of("web:1", "a"), Identity::New),
+        (of("web:1", ""), of("web:1", "a"), Identity::New),
+        (of("web:1", "a"), of("web:1", "b"), conflict),
+        (of("web@sha256:aa", "a"), of("web@sha256:aa", "b"), Identity::Known),
+        (of("web:1", "a"), Build::default(), Identity::Known),
+    ];
+    for (known, now, expected) in cases {
+        let dir = tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.identify(NOW, &web(), &"v2".into(), &known).unwrap(), Identity::New);
+        assert_eq!(store.identify(NOW, &web(), &"v2".into(), &now).unwrap(), expected, "{known:?} {now:?}");
+    }
+}
+
+#[test]
+fn what_is_learnt_of_a_build_piece_by_piece_stays() {
+    let dir = tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let revision = |revision: &str| Build { revision: Some(revision.into()), ..Build::default() };
+    let mut identify = |build: &Build| store.identify(NOW, &web(), &"v2".into(), build).unwrap();
+    for build in [build("web:1"), revision("a"), build("web@sha256:aa"), build("web:2")] {
+        assert!(matches!(identify(&build), Identity::New | Identity::Known), "{build:?}");
+    }
+    assert!(matches!(identify(&revision("b")), Identity::Conflict { .. }));
+    assert!(matches!(identify(&build("web@sha256:bb")), Identity::Conflict { .. }));
 }

@@ -1,0 +1,134 @@
+//! A version that is released by command: checked, kept in the store, laid over what the config says, and from then on
+//! released like any other.
+
+mod order;
+mod overlay;
+mod record;
+
+use std::net::SocketAddr;
+
+use tracing::info;
+
+use super::apply::conflict_of_builds;
+use super::control::{Control, Scope};
+use super::describe;
+use super::handle::{CommandError, Verb};
+use super::report::ServiceStatus;
+use super::store::{By, Identity};
+use crate::config::spec::Spec;
+use crate::domain::rollout::Machine;
+use crate::domain::{ServiceName, Timestamp};
+
+pub use order::DeployOrder;
+pub(crate) use overlay::{clash, overlay};
+pub(crate) use record::{Deployments, Intent};
+
+use order::Site;
+use record::AllDeployments;
+
+/// A deploy that changed nothing (but see [`CommandError::NotSaved`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeployError {
+    /// The order makes no sense: all that is wrong with it, with what to do.
+    Invalid(String),
+    /// The order makes sense, but not here and now.
+    Refused(CommandError),
+}
+
+impl Control {
+    /// Has a version released, and says how the service stands then. What is deployed is on the disk when this returns.
+    pub(crate) fn deploy(
+        &mut self,
+        name: &ServiceName,
+        by: &By,
+        order: &DeployOrder,
+    ) -> Result<ServiceStatus, DeployError> {
+        self.known(name)?;
+        let now = self.around.clock.now();
+        info!(service = %name, verb = "deploy", version = order.version, who = by.who, why = by.why, "command");
+        let next = self.prepare(name, by, order, now)?;
+        if self.deployments.get(name) != Some(&next) {
+            self.store.keep_deployments(now, name, &next).map_err(|error| not_saved(&error.to_string()))?;
+            self.deployments.insert(name.clone(), next);
+            self.install(overlay(&self.file, &self.deployments));
+        }
+        let started = self.start_deployed(name, by, now);
+        self.turn(Scope::All);
+        started?;
+        describe::service_status(self, name)
+            .ok_or_else(|| CommandError::UnknownService(name.to_string()).into())
+    }
+
+    /// What will be deployed once this order is carried out.
+    fn prepare(
+        &self,
+        name: &ServiceName,
+        by: &By,
+        order: &DeployOrder,
+        now: Timestamp,
+    ) -> Result<Deployments, DeployError> {
+        let (Some(file), Some(machine)) = (self.file.services.get(name), self.machine_of(name)) else {
+            return Err(CommandError::UnknownService(String::new()).into());
+        };
+        let record = self.deployments.get(name).cloned().unwrap_or_default().current(file, Some(machine));
+        let listeners: Vec<SocketAddr> =
+            self.around.listeners.iter().filter_map(|address| address.parse().ok()).collect();
+        let site = Site { file, machine, record: &record, listeners: &listeners };
+        let next = order.prepare(&site, by, now)?;
+        for (version, build) in next.builds() {
+            let identity = self.store.compare(name, version, build);
+            match identity.map_err(|error| not_saved(&error.to_string()))? {
+                Identity::Known | Identity::New => {}
+                Identity::Conflict { now, known } => {
+                    return Err(CommandError::Conflict(conflict_of_builds(version, &now, &known)).into());
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// Starts the rollout. To deploy an aborted version once more is to order that it is tried again.
+    fn start_deployed(&mut self, name: &ServiceName, by: &By, now: Timestamp) -> Result<(), DeployError> {
+        let started = self.want_by(name, Some(by), now).and_then(|()| {
+            let machine = self.machine_of(name);
+            let idle = machine.is_some_and(|it| it.rollout().is_none() && it.wanted_release() != it.stable());
+            if idle { self.operate(name, &Verb::Retry(None), by, now) } else { Ok(()) }
+        });
+        started.map_err(|error| match error {
+            CommandError::NotSaved(why) => CommandError::NotSaved(format!(
+                "the deploy is kept, but its rollout did not start: {why}. It starts as soon as it can be saved"
+            ))
+            .into(),
+            other => other.into(),
+        })
+    }
+
+    /// What stays deployed under this config.
+    pub(crate) fn deployments_under(&self, file: &Spec) -> AllDeployments {
+        let mut all = self.deployments.clone();
+        for (name, record) in &mut all {
+            if let Some(service) = file.services.get(name) {
+                *record = record.current(service, self.machine_of(name));
+            }
+        }
+        all
+    }
+
+    fn machine_of(&self, name: &ServiceName) -> Option<&Machine> {
+        let live = self.services.get(name).and_then(|service| service.release.as_ref());
+        live.map(|release| &release.machine).or_else(|| self.recorded.get(name))
+    }
+}
+
+fn not_saved(why: &str) -> DeployError {
+    CommandError::NotSaved(format!("not deployed, because it can't be saved: {why}")).into()
+}
+
+impl From<CommandError> for DeployError {
+    fn from(error: CommandError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;
