@@ -150,7 +150,7 @@ fn bar(service: &ServiceStatus, rollout: &RolloutStatus, look: Look) -> String {
     let full = (percent / 100.0 * CELLS as f64).round() as usize;
     let tint = if service.phase == "paused" { Tint::Warning } else { Tint::Good };
     let filled = Cell::new("#".repeat(full), tint).painted(look);
-    let room = look.width.unwrap_or(COLUMNS).saturating_sub(CELLS + 4);
+    let room = look.width.unwrap_or(COLUMNS).saturating_sub(CELLS + 3);
     let text: String = Cell::plain(beside(service, rollout)).text().chars().take(room).collect();
     format!("[{filled}{}] {text}", "-".repeat(CELLS - full))
 }
@@ -247,7 +247,7 @@ mod tests {
             let bar = bar(&service, service.rollout.as_ref().unwrap(), PLAIN);
             assert_eq!(bar.matches('#').count(), expected, "{bar}");
             assert!(
-                bar.chars().count() < COLUMNS && bar.ends_with("failed 2 of 4,100; Inconclusive"),
+                bar.chars().count() <= COLUMNS && bar.ends_with("failed 2 of 4,100; Inconclusive"),
                 "{bar}"
             );
         }
