@@ -3,7 +3,9 @@
 
 mod bind;
 mod commands;
+mod events;
 mod guard;
+mod history;
 mod problem;
 mod routes;
 mod serve;

@@ -10,8 +10,10 @@ mod completion;
 mod config_file;
 mod demo;
 mod exit;
+mod explain;
 mod grid;
 mod healthcheck;
+mod history;
 mod logging;
 mod pause;
 mod print;
@@ -23,6 +25,7 @@ mod retry;
 mod run;
 mod set_weight;
 mod status;
+mod story;
 mod tell;
 mod unserved;
 mod view;
@@ -36,6 +39,7 @@ const EXAMPLES: &str = "\
 Start:    adit run --to 127.0.0.1:9001 127.0.0.1:9002
 Release:  change `release` in adit.toml, then watch: adit status -w
 Go back:  adit abort web --why 'prices are wrong'
+Look back: adit explain web
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 5 timed out, 6 conflict, 7 admin API unreachable";
 
@@ -60,6 +64,8 @@ enum Verb {
     SetWeight(set_weight::Args),
     Retry(retry::Args),
     Reload(reload::Args),
+    History(history::Args),
+    Explain(explain::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
 }
@@ -86,6 +92,8 @@ impl Verb {
             Self::SetWeight(args) => set_weight::run(&args),
             Self::Retry(args) => retry::run(&args),
             Self::Reload(args) => reload::run(&args),
+            Self::History(args) => history::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
         };
@@ -163,6 +171,10 @@ mod tests {
             "adit set-weight web 25%",
             "adit retry web --version v2",
             "adit reload --wait -c adit.toml",
+            "adit history",
+            "adit history web --limit 5 --json",
+            "adit explain web",
+            "adit explain web 3 --json",
             "adit healthcheck --live",
             "adit completion bash",
         ] {

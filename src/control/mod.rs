@@ -10,10 +10,13 @@ mod describe;
 mod endpoints;
 mod evidence;
 mod handle;
+pub mod journal;
+mod record;
 pub mod report;
 mod service;
 mod store;
 
 pub use control::{Control, Surroundings};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};
-pub use store::{By, Identity, RolloutRecord, Store, StoreError, TransitionRecord};
+pub use journal::Journal;
+pub use store::{By, Identity, Store, StoreError};
