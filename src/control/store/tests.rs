@@ -115,7 +115,8 @@ fn what_a_save_returned_for_survives_kill_9() {
     store.save(NOW, &web(), &machine, &entries(&abort, None)).unwrap();
     let later = killed(dir.path());
 
-    let [earlier, later] = [earlier, later].map(|dir| Store::open(dir.path()).unwrap());
+    let [(earlier, _dir), (later, _other)] =
+        [earlier, later].map(|dir| (Store::open(dir.path()).unwrap(), dir));
     assert_eq!(loaded(&earlier).phase(), PhaseName::Stepping);
     assert_eq!(loaded(&later).last().map(|last| last.end), Some(End::Aborted));
     assert_eq!(ends(&later), [Some("aborted".into())]);
