@@ -164,10 +164,18 @@ impl Room {
             let _gone = ready.send(Err(StartError(why)));
             return;
         }
+        let journal = match control.journal() {
+            Ok(journal) => journal,
+            Err(error) => {
+                let _gone = ready.send(Err(said(error)));
+                return;
+            }
+        };
         let stop_admin = self.stop.clone();
-        let admin = admin::serve(self.admin, self.handle.clone(), self.around.metrics.clone(), async move {
-            stop_admin.notified().await;
-        });
+        let admin =
+            admin::serve(self.admin, self.handle.clone(), journal, self.around.metrics.clone(), async move {
+                stop_admin.notified().await;
+            });
         let reloading =
             reload_when_asked(self.watched, self.around.clock.clone(), self.reloads, self.handle.clone());
         let waiting = async move {

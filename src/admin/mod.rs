@@ -4,7 +4,9 @@
 mod bind;
 mod commands;
 mod deploy;
+mod events;
 mod guard;
+mod history;
 mod problem;
 mod routes;
 mod serve;

@@ -29,6 +29,8 @@ pub struct Problem {
 pub enum Code {
     /// The request itself makes no sense.
     BadRequest,
+    /// Too many do that already.
+    Busy,
     /// The state does not allow it.
     Conflict,
     /// Not from there: a browser page of another origin, or a name that is not ours.
@@ -53,6 +55,10 @@ pub enum Code {
     TooLarge,
     /// The bearer token is missing or wrong.
     Unauthorized,
+    /// What was recorded can't be read.
+    Unreadable,
+    /// No rollout of that number.
+    UnknownRollout,
     /// No service of that name.
     UnknownService,
     /// The service has no version of that name.
@@ -85,6 +91,7 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::Busy => "busy",
             Self::Conflict => "conflict",
             Self::Forbidden => "forbidden",
             Self::InvalidConfig => "invalid_config",
@@ -97,6 +104,8 @@ impl Code {
             Self::TimedOut => "timed_out",
             Self::TooLarge => "too_large",
             Self::Unauthorized => "unauthorized",
+            Self::Unreadable => "unreadable",
+            Self::UnknownRollout => "unknown_rollout",
             Self::UnknownService => "unknown_service",
             Self::UnknownVersion => "unknown_version",
             Self::Unrecognised => "unrecognised",
@@ -106,6 +115,7 @@ impl Code {
     const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request makes no sense",
+            Self::Busy => "Too many at a time",
             Self::Conflict => "Not in this state",
             Self::Forbidden => "Not from there",
             Self::InvalidConfig => "The config is not valid",
@@ -118,6 +128,8 @@ impl Code {
             Self::TimedOut => "No answer in time",
             Self::TooLarge => "The body is too large",
             Self::Unauthorized => "A valid token is needed",
+            Self::Unreadable => "The record can't be read",
+            Self::UnknownRollout => "No such rollout",
             Self::UnknownService => "No such service",
             Self::UnknownVersion => "No such version",
             Self::Unrecognised => "A problem",
@@ -131,10 +143,12 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::InvalidConfig => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotFound | Self::UnknownService | Self::UnknownVersion => StatusCode::NOT_FOUND,
-            Self::NotSaved | Self::Unrecognised => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotFound | Self::UnknownRollout | Self::UnknownService | Self::UnknownVersion => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NotSaved | Self::Unreadable | Self::Unrecognised => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServed => StatusCode::NOT_IMPLEMENTED,
-            Self::Stopping | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Stopping | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
         }

@@ -11,17 +11,19 @@ use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
 
 use super::commands::{self, Service};
 use super::deploy;
 use super::guard::Guard;
 use super::problem::{Code, Problem};
-use crate::control::Handle;
+use super::{events, history};
 use crate::control::report::{ServiceStatus, Status};
+use crate::control::{Handle, Journal};
 use crate::domain::ServiceName;
 use crate::telemetry::Metrics;
 
-/// For a whole request, from its headers to the answer.
+/// For a whole request, from its headers to the head of the answer (the event stream's body has no end).
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's body.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -34,6 +36,11 @@ pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) guard: Guard,
+    pub(super) journal: Journal,
+    /// Places for readers of the event stream.
+    pub(super) streams: Arc<Semaphore>,
+    /// Becomes true when the API stops: streams end by themselves then.
+    pub(super) closing: watch::Receiver<bool>,
 }
 
 /// The answer of `/readyz`.
@@ -62,6 +69,10 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{service}/undo", post(commands::undo))
         .route("/v1/services/{service}/deploy", post(deploy::deploy))
         .route("/v1/reload", post(commands::reload))
+        .route("/v1/rollouts", get(history::latest))
+        .route("/v1/services/{service}/rollouts", get(history::rollouts))
+        .route("/v1/services/{service}/rollouts/{number}", get(history::story))
+        .route("/v1/events", get(events::events))
         .merge(not_served_yet())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
@@ -75,9 +86,6 @@ pub(super) fn router(api: Arc<Api>) -> Router {
 fn not_served_yet() -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(not_served))
-        .route("/v1/events", get(not_served))
-        .route("/v1/services/{service}/rollouts", get(not_served))
-        .route("/v1/services/{service}/rollouts/{number}", get(not_served))
         .route("/v1/services/{service}/hold", post(not_served))
         .route("/v1/services/{service}/release", post(not_served))
         .route("/v1/endpoints/{endpoint}/drain", post(not_served))

@@ -12,13 +12,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::bind::{Bound, Listener, SocketFile};
+use super::events::STREAMS;
 use super::guard::Guard;
 use super::routes::{Api, TIME_LIMIT, router};
-use crate::control::Handle;
+use crate::control::{Handle, Journal};
 use crate::telemetry::Metrics;
 
 /// Connections at a time; more wait in the kernel.
@@ -34,7 +35,13 @@ const UNREAD: Duration = Duration::from_secs(30);
 
 /// Serves the admin API until `stop` completes; then takes no more connections, gives requests under way a second
 /// to end, and returns. Must run on a tokio runtime with I/O and time.
-pub async fn serve(bound: Bound, handle: Handle, metrics: Arc<Metrics>, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    bound: Bound,
+    handle: Handle,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()>,
+) {
     let address = bound.address().clone();
     let guard = Guard::new(&address, bound.token);
     let mut listener = match Acceptor::new(bound.listener) {
@@ -44,8 +51,9 @@ pub async fn serve(bound: Bound, handle: Handle, metrics: Arc<Metrics>, stop: im
             return;
         }
     };
-    let router = router(Arc::new(Api { handle, metrics, guard }));
-    let (closing, _) = watch::channel(false);
+    let (closing, closes) = watch::channel(false);
+    let streams = Arc::new(Semaphore::new(STREAMS));
+    let router = router(Arc::new(Api { handle, metrics, guard, journal, streams, closing: closes }));
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {

@@ -1,10 +1,12 @@
 //! The API over real sockets, with a control that plays its part.
 
 mod doors;
+mod journal;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +16,7 @@ use super::{bind, serve};
 use crate::config::spec::{Admin, AdminAddress};
 use crate::control::report::{EndpointStatus, ServiceStatus, Status, VersionStatus};
 use crate::control::{
-    By, Command, CommandError, DeployError, DeployOrder, Handle, Message, ReloadError, Reloaded, Verb,
+    By, Command, CommandError, DeployError, DeployOrder, Handle, Message, ReloadError, Reloaded, Store, Verb,
 };
 use crate::domain::{ServiceName, Weight};
 
@@ -35,6 +37,8 @@ struct Served {
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     _control: JoinSet<()>,
+    store: Store,
+    _dir: TempDir,
 }
 
 struct Answer {
@@ -82,10 +86,13 @@ impl Served {
             });
         }
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(bound, handle, crate::telemetry::Metrics::new(), async {
+        let dir = tempdir().expect("a temporary directory");
+        let store = Store::open(dir.path()).expect("a store");
+        let journal = store.journal().expect("a journal");
+        let server = tokio::spawn(serve(bound, handle, journal, crate::telemetry::Metrics::new(), async {
             drop(stopped.await)
         }));
-        Self { address, commands, stop: Some(stop), server, _control: tasks }
+        Self { address, commands, stop: Some(stop), server, _control: tasks, store, _dir: dir }
     }
 
     fn tcp(control: Control) -> Self {

@@ -210,12 +210,15 @@ impl Failure {
                 Code::Conflict | Code::Refused => Exit::Conflict,
                 Code::InvalidConfig => Exit::InvalidConfig,
                 Code::TimedOut => Exit::TimedOut,
-                Code::Forbidden
+                Code::Busy
+                | Code::Forbidden
                 | Code::MethodNotAllowed
                 | Code::NotFound
                 | Code::NotSaved
                 | Code::Stopping
                 | Code::Unauthorized
+                | Code::Unreadable
+                | Code::UnknownRollout
                 | Code::UnknownService
                 | Code::UnknownVersion
                 | Code::Unrecognised => Exit::Failure,

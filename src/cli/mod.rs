@@ -11,8 +11,10 @@ mod config_file;
 mod demo;
 mod deploy;
 mod exit;
+mod explain;
 mod grid;
 mod healthcheck;
+mod history;
 mod logging;
 mod pause;
 mod print;
@@ -24,6 +26,7 @@ mod retry;
 mod run;
 mod set_weight;
 mod status;
+mod story;
 mod tell;
 mod undo;
 mod unserved;
@@ -38,6 +41,7 @@ const EXAMPLES: &str = "\
 Start:    adit run --to 127.0.0.1:9001 127.0.0.1:9002
 Release:  change `release` in adit.toml, then watch: adit status -w
 Go back:  adit abort web --why 'prices are wrong'
+Look back: adit explain web
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 4 rollout aborted, 5 timed out, 6 conflict, 7 admin API unreachable";
 
@@ -64,6 +68,8 @@ enum Verb {
     Retry(retry::Args),
     Undo(undo::Args),
     Reload(reload::Args),
+    History(history::Args),
+    Explain(explain::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
 }
@@ -92,6 +98,8 @@ impl Verb {
             Self::Retry(args) => retry::run(&args),
             Self::Undo(args) => undo::run(&args),
             Self::Reload(args) => reload::run(&args),
+            Self::History(args) => history::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
         };
@@ -175,6 +183,10 @@ mod tests {
             "adit retry web --version v2",
             "adit undo web --to v1 --why wrong",
             "adit reload --wait -c adit.toml",
+            "adit history",
+            "adit history web --limit 5 --json",
+            "adit explain web",
+            "adit explain web 3 --json",
             "adit healthcheck --live",
             "adit completion bash",
         ] {

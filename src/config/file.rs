@@ -10,26 +10,27 @@ use std::time::Duration;
 use super::address;
 use super::reader::Table;
 use super::services;
-use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Listener, Spec};
+use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
 use super::value::Value;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
     file.unserved(&["trusted_proxies", "tls", "tracing", "limits", "docker"]);
     let listeners = listeners(file);
     let services = services::read(file, &addresses(&listeners));
+    let (state_dir, keep) = file.table("state", state);
     Spec {
         workers: workers(file),
         drain: file.duration("drain", Duration::ZERO..=DAY, Spec::DEFAULT_DRAIN),
         access_log: access_log(file),
         admin: file.table("admin", |table| admin(table, &addresses(&listeners))),
-        state_dir: file.table("state", |state| {
-            let dir = state.value("dir").and_then(|value| path(&value));
-            dir.unwrap_or_else(|| Spec::DEFAULT_STATE_DIR.into())
-        }),
+        state_dir,
+        keep,
         listeners,
         services: services
             .into_iter()
@@ -67,6 +68,14 @@ fn admin(table: &mut Table<'_>, listeners: &[SocketAddr]) -> Admin {
         }
     }
     Admin { address, token_file }
+}
+
+fn state(table: &mut Table<'_>) -> (PathBuf, Keep) {
+    let dir = table.value("dir").and_then(|value| path(&value));
+    let age = table.value("keep").and_then(|value| value.duration(&(HOUR..=CENTURY)));
+    let rollouts = table.value("keep_rollouts").and_then(|value| value.integer(&(1..=1_000_000)));
+    let keep = Keep { age, rollouts: rollouts.and_then(|rollouts| u32::try_from(rollouts).ok()) };
+    (dir.unwrap_or_else(|| Spec::DEFAULT_STATE_DIR.into()), keep)
 }
 
 fn listeners(file: &mut Table<'_>) -> Vec<Listener> {

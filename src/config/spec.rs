@@ -25,6 +25,8 @@ pub struct Spec {
     pub admin: Admin,
     /// Where decisions are kept. Default `./.adit`.
     pub state_dir: PathBuf,
+    /// How much of what happened is kept. Default: all of it, for ever.
+    pub keep: Keep,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -57,6 +59,15 @@ pub enum AdminAddress {
     Tcp(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
+}
+
+/// What of the history is let go; what is `None` is no reason to. A service's last rollout always stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// What is older than this (an hour to a hundred years); a rollout is as old as its end.
+    pub age: Option<Duration>,
+    /// What is not among the newest so many rollouts of its service (1 to 1,000,000).
+    pub rollouts: Option<u32>,
 }
 
 /// An address that clients connect to.
@@ -192,6 +203,7 @@ impl Spec {
             access_log: AccessLog::default(),
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
+            keep: Keep::default(),
             listeners: vec![Listener { address: listen }],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }

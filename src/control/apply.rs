@@ -26,6 +26,7 @@ impl Control {
             self.apply(*spec)
         });
         self.around.metrics.reload(outcome.is_ok());
+        self.note_config(&outcome);
         match &outcome {
             Ok(reloaded) => {
                 self.problems.config = None;

@@ -12,8 +12,10 @@ use tracing::{info, warn};
 use super::deploy::Deployments;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
+use super::journal::{Journal, Outbox};
+use super::record::Pruned;
 use super::service::ServiceState;
-use super::store::Store;
+use super::store::{Store, StoreError};
 use super::{compile, describe};
 use crate::clock::Clock;
 use crate::config::spec::Spec;
@@ -73,6 +75,9 @@ pub struct Control {
     /// When all services are looked at even if nothing happens.
     next_tick: Timestamp,
     next_series: Timestamp,
+    /// What happened beside decisions, and is not written yet.
+    pub(crate) outbox: Outbox,
+    pub(crate) pruned: Pruned,
     reports: mpsc::Receiver<Report>,
     found: mpsc::Receiver<Found>,
     first_round: Option<oneshot::Sender<()>>,
@@ -132,11 +137,21 @@ impl Control {
             generation: 0,
             next_tick: Timestamp::default(),
             next_series: Timestamp::default(),
+            outbox: Outbox::default(),
+            pruned: Pruned::default(),
             reports,
             found,
             first_round: Some(first_round),
             around,
         })
+    }
+
+    /// Readers of what it writes down.
+    ///
+    /// # Errors
+    /// When the file can't be opened for reading.
+    pub fn journal(&self) -> Result<Journal, StoreError> {
+        self.store.journal()
     }
 
     /// Turns until all senders of `inbox` are gone or `stop` is notified.
@@ -180,6 +195,10 @@ impl Control {
             self.advance(name);
         }
         self.publish();
+        if scope == Scope::All {
+            self.write_notes();
+            self.prune(self.around.clock.now());
+        }
         self.tell_first_round();
     }
 
@@ -231,6 +250,7 @@ impl Control {
                 self.around.metrics.ejected(name, &version);
             }
             warn!(service = %name, %version, %endpoint, "{change}");
+            self.note_ejection(name, &version, &endpoint.to_string(), &change);
         }
     }
 
@@ -246,6 +266,7 @@ impl Control {
         // A decision that could not be saved is not made; the next turn comes to it again.
         let _made = self.decide(name, None, |machine| Ok(machine.on(now, readiness)));
         if let Some(judgement) = judgement {
+            self.note_verdict(name, &judgement.verdict, now);
             let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Evidence(judgement))));
         }
         let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Time)));

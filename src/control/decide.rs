@@ -5,6 +5,7 @@ use tracing::{error, info};
 
 use super::control::{Control, Scope};
 use super::handle::{Command, CommandError, Verb};
+use super::journal::{Entry, Fact};
 use super::report::ServiceStatus;
 use super::service::Release;
 use super::store::By;
@@ -15,11 +16,14 @@ use crate::domain::{ServiceName, Timestamp};
 impl Control {
     /// Carries out an operator's command and says how the service stands then.
     pub(crate) fn command(&mut self, command: &Command) -> Result<ServiceStatus, CommandError> {
-        self.known(&command.service)?;
         let by = By { who: command.who.clone(), why: command.why.clone() };
         let now = self.around.clock.now();
+        self.note_command(command, &by, now);
         info!(service = %command.service, verb = %command.verb, who = by.who, why = by.why, "command");
-        self.operate(&command.service, &command.verb, &by, now)?;
+        let known = self.known(&command.service);
+        let outcome = known.and_then(|()| self.operate(&command.service, &command.verb, &by, now));
+        self.note_outcome(command, &outcome);
+        outcome?;
         self.turn(Scope::Changed);
         describe::service_status(self, &command.service)
             .ok_or_else(|| CommandError::UnknownService(command.service.to_string()))
@@ -74,11 +78,12 @@ impl Control {
             return Ok(());
         }
         let lowers = release.machine.retreats_from(&before);
+        let entries = self.entries(name, &actions, by);
         if lowers {
             self.act(name, &actions, now);
             self.publish();
         }
-        let saved = self.save(name, &transitions(&actions), by, now);
+        let saved = self.save(name, &entries, now);
         match saved {
             Ok(()) => {
                 if !lowers {
@@ -89,7 +94,7 @@ impl Control {
             }
             Err(error) if lowers => {
                 self.announce(name, &actions);
-                self.keep_unsaved(name, &actions);
+                self.keep_unsaved(name, entries);
                 Err(CommandError::NotSaved(format!(
                     "done and in force, but not saved yet: {error}. It is saved as soon as it can be; until then a crash \
                      would take it back"
@@ -99,6 +104,9 @@ impl Control {
                 if let Some(release) = self.release_of(name) {
                     release.machine = before;
                 }
+                // The requests failed, whatever was decided.
+                let samples = entries.into_iter().filter(|entry| matches!(entry.fact, Fact::Sample(_)));
+                samples.for_each(|sample| self.outbox.put(sample));
                 Err(CommandError::NotSaved(format!("not done, because it can't be saved: {error}")))
             }
         }
@@ -110,7 +118,7 @@ impl Control {
             return;
         }
         // It says so itself when it can't, and the next turn tries again.
-        let _saved = self.save(name, &[], None, now);
+        let _saved = self.save(name, &[], now);
     }
 
     fn release_of(&mut self, name: &ServiceName) -> Option<&mut Release> {
@@ -127,23 +135,19 @@ impl Control {
         service.dirty = true;
     }
 
-    fn save(
-        &mut self,
-        name: &ServiceName,
-        transitions: &[Transition],
-        by: Option<&By>,
-        now: Timestamp,
-    ) -> Result<(), String> {
+    fn save(&mut self, name: &ServiceName, entries: &[Entry], now: Timestamp) -> Result<(), String> {
         let Some(release) = self.services.get_mut(name).and_then(|service| service.release.as_mut()) else {
             return Ok(());
         };
-        // What could not be saved before comes first, so that the record keeps its order.
-        let all = [release.unsaved.as_slice(), transitions].concat();
-        match self.store.save(now, name, &release.machine, &all, by) {
+        // What could not be written before comes first, so that the record keeps its order.
+        let mut all = [release.unsaved.as_slice(), &self.outbox.entries(), entries].concat();
+        all.sort_by_key(|entry| entry.at);
+        match self.store.save(now, name, &release.machine, &all) {
             Ok(()) => {
                 release.saved = true;
                 release.unsaved.clear();
                 self.problems.store = None;
+                self.notes_written();
                 Ok(())
             }
             Err(error) => {
@@ -158,10 +162,10 @@ impl Control {
     }
 
     /// A weight that was lowered stays lowered, and is saved later.
-    fn keep_unsaved(&mut self, name: &ServiceName, actions: &[Action]) {
+    fn keep_unsaved(&mut self, name: &ServiceName, entries: Vec<Entry>) {
         let Some(release) = self.release_of(name) else { return };
         release.saved = false;
-        release.unsaved.extend(transitions(actions));
+        release.unsaved.extend(entries);
     }
 
     fn announce(&mut self, name: &ServiceName, actions: &[Action]) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::rollout::{Assessment, Judge, Plan, SplitMode, StepChange};
 use crate::domain::routing::Affinity;
-use crate::domain::stats::{Epoch, EpochCounts, Sampling};
+use crate::domain::stats::{Epoch, EpochCounts, FailedRequest, SAMPLES, Sampling};
 use crate::domain::{Timestamp, Weight};
 
 /// Epochs that late outcomes can still be booked to; older ones are let go.
@@ -19,6 +19,8 @@ pub(crate) struct Evidence {
     epochs: VecDeque<(Arc<Epoch>, EpochCounts)>,
     numbers: u32,
     last: Option<Assessment>,
+    /// Samples of failed requests that were handed out.
+    sampled: usize,
 }
 
 impl Evidence {
@@ -27,7 +29,7 @@ impl Evidence {
         let sticky = *affinity != Affinity::None;
         let split = if sticky { SplitMode::Realised } else { SplitMode::Independent };
         let judge = Judge::new(&plan.analysis, split, now);
-        Self { judge, sticky, workers, epochs: VecDeque::new(), numbers: 0, last: None }
+        Self { judge, sticky, workers, epochs: VecDeque::new(), numbers: 0, last: None, sampled: 0 }
     }
 
     /// From now on requests are routed with this weight.
@@ -58,6 +60,23 @@ impl Evidence {
             }
         }
         self.judge.tick(now);
+    }
+
+    /// Failed requests of the canary to be written down: half of the room that is left, so that the step that ends
+    /// the rollout has some too, or all of it if it `ends`.
+    pub(crate) fn samples(&mut self, ends: bool) -> Vec<FailedRequest> {
+        let left = SAMPLES.saturating_sub(self.sampled);
+        let mut room = if ends { left } else { left / 2 };
+        let mut taken = Vec::new();
+        // The newest epoch first: what it saw is what was decided on.
+        for (epoch, _) in self.epochs.iter().rev() {
+            let some = epoch.samples.take(room);
+            room -= some.len();
+            taken.extend(some);
+        }
+        taken.sort_by_key(|sample| sample.at);
+        self.sampled += taken.len();
+        taken
     }
 
     /// What was counted since the step began, as far as it has been read.

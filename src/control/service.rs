@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::endpoints::{Addresses, Slots, VersionState};
 use super::evidence::Evidence;
+use super::journal::Entry;
+use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
-use crate::domain::rollout::{Action, Event, Judgement, Machine, Transition};
+use crate::domain::rollout::{Action, Event, Judgement, Machine};
 use crate::domain::routing::{EndpointId, Policy, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
@@ -35,7 +37,9 @@ pub(crate) struct Release {
     /// Whether the store has the machine as it is.
     pub(crate) saved: bool,
     /// Decided and acted on (they lowered the weight), but not saved yet.
-    pub(crate) unsaved: Vec<Transition>,
+    pub(crate) unsaved: Vec<Entry>,
+    /// The verdict that was written down last.
+    pub(crate) noted: Option<Noted>,
 }
 
 impl ServiceState {
@@ -161,7 +165,7 @@ impl ServiceState {
 impl Release {
     /// Where a machine stands that was recorded, or has just begun.
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, evidence: None, judgement: None, saved: false, unsaved: Vec::new() }
+        Self { machine, evidence: None, judgement: None, saved: false, unsaved: Vec::new(), noted: None }
     }
 
     /// Does what the machine said, as far as it concerns the evidence.

@@ -3,7 +3,7 @@
 
 mod deployments;
 mod error;
-mod history;
+mod events;
 mod identity;
 mod schema;
 
@@ -12,13 +12,14 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
+use tokio::sync::watch;
 
 pub use error::StoreError;
-pub use history::{RolloutRecord, TransitionRecord};
 pub use identity::Identity;
 
-use crate::domain::rollout::{Machine, Transition};
+use super::journal::Entry;
+use crate::domain::rollout::Machine;
 use crate::domain::{ServiceName, Timestamp};
 
 /// The database's file name in the state directory. SQLite keeps two more beside it, `-wal` and `-shm`.
@@ -31,6 +32,8 @@ const LOCK: &str = "adit.lock";
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// The newest event that is on the disk.
+    newest: watch::Sender<u64>,
     /// Unlocked by the kernel when the process ends, however it ends. Dropped after the connection.
     _lock: File,
 }
@@ -55,7 +58,8 @@ impl Store {
         let lock = lock(dir)?;
         let path = dir.join(DATABASE);
         let connection = schema::open(&path)?;
-        Ok(Self { connection, path, _lock: lock })
+        let newest = events::newest(&connection).map_err(|cause| StoreError::sqlite(&path, cause))?;
+        Ok(Self { connection, path, newest: watch::Sender::new(newest), _lock: lock })
     }
 
     /// The machines of all services that were ever saved. Each has to be told
@@ -76,7 +80,7 @@ impl Store {
             .collect()
     }
 
-    /// Keeps a machine and appends its transitions, all or nothing. When it returns, it is on the disk.
+    /// Keeps a machine and appends what happened, its transitions among it, all or nothing. When it returns, it is on the disk.
     ///
     /// # Errors
     /// When it could not be kept; then nothing of it was, and the store can still be used.
@@ -85,23 +89,17 @@ impl Store {
         at: Timestamp,
         service: &ServiceName,
         machine: &Machine,
-        transitions: &[Transition],
-        by: Option<&By>,
+        entries: &[Entry],
     ) -> Result<(), StoreError> {
         let text = self.encode(service, machine)?;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|cause| StoreError::sqlite(&self.path, cause))?;
-        let kept = transaction
-            .execute(
+        self.write(|transaction| {
+            transaction.execute(
                 "INSERT INTO machines (service, machine, saved_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (service) DO UPDATE SET machine = ?2, saved_at = ?3",
                 params![service.as_str(), text, micros(at)],
-            )
-            .and_then(|_| history::append(&transaction, service, transitions, by))
-            .and_then(|()| transaction.commit());
-        kept.map_err(|cause| StoreError::sqlite(&self.path, cause))
+            )?;
+            events::append(transaction, Some(machine), entries)
+        })
     }
 
     /// The machine as text that is sure to be understood again: a number that JSON can't hold, kept now, would keep
@@ -154,10 +152,6 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 /// As SQLite keeps it: signed. The year 294,000 and later becomes that year.
 fn micros(at: Timestamp) -> i64 {
     i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn timestamp(micros: i64) -> Timestamp {
-    Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]

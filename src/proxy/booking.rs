@@ -7,7 +7,7 @@ use super::assign::AssignedBy;
 use super::pool::Pool;
 use super::view::ServiceView;
 use crate::domain::routing::{Policy, Role};
-use crate::domain::stats::{ArmCells, VersionCells};
+use crate::domain::stats::{ArmCells, FailedRequest, VersionCells};
 
 /// The version that an exchange was assigned to.
 pub(super) struct Assigned {
@@ -39,6 +39,13 @@ impl Assigned {
             Role::Canary => &cells.canary,
             Role::Stable => &cells.stable,
         })
+    }
+
+    /// Keeps what `request` makes for people who look for the cause, as long as there is room.
+    pub(super) fn keep_sample(&self, request: impl FnOnce() -> FailedRequest) {
+        if let Some(epoch) = &self.service.split.epoch {
+            epoch.samples.keep(request);
+        }
     }
 }
 

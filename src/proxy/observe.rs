@@ -22,7 +22,7 @@ use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::routing::Role;
-use crate::domain::stats::{ErrorReason, MethodLabel};
+use crate::domain::stats::{ErrorReason, FailedRequest, MethodLabel, SAMPLE_PATH, SAMPLE_WORD};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -52,6 +52,8 @@ pub(super) struct Exchange {
     status: StatusCode,
     bytes_out: u64,
     error: Option<ErrorReason>,
+    /// What an endpoint failed it with first, even if it was saved later.
+    failure: Option<ErrorReason>,
     blame: Blame,
     closed: bool,
 }
@@ -104,6 +106,7 @@ impl Exchange {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             bytes_out: 0,
             error: None,
+            failure: None,
             blame: Blame::Nobody,
             closed: false,
         })
@@ -152,6 +155,7 @@ impl Exchange {
                 if self.blame == Blame::Nobody {
                     self.blame = Blame::Endpoint;
                 }
+                self.failure.get_or_insert(error.reason());
                 self.endpoint_failed();
                 self.count_error(error.reason());
             }
@@ -211,7 +215,7 @@ impl Exchange {
         let took = self.worker.clock.now() - self.started;
         self.count(code, took);
         if end != End::ClientLeft {
-            self.give_evidence();
+            self.give_evidence(took);
         }
         self.log(code, took);
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
@@ -274,13 +278,16 @@ impl Exchange {
         cells.ended(MethodLabel::of(&self.method), code, micros);
     }
 
-    fn give_evidence(&self) {
+    fn give_evidence(&self, took: Duration) {
         let Some(assigned) = &self.assigned else { return };
         let (Some(role), Some(arm)) = (assigned.evidence, assigned.arm(self.worker.index)) else { return };
         match self.blame {
             Blame::Others => {}
             Blame::Nobody => arm.succeeded(),
             Blame::Endpoint => {
+                if role == Role::Canary {
+                    assigned.keep_sample(|| self.failed_request(took));
+                }
                 arm.failed();
                 if role == Role::Canary {
                     // Control decides at once, not at its next tick.
@@ -290,18 +297,33 @@ impl Exchange {
         }
     }
 
+    /// For people who look for the cause later.
+    fn failed_request(&self, took: Duration) -> FailedRequest {
+        FailedRequest {
+            at: self.started + took,
+            method: FailedRequest::cut(self.method.as_str(), SAMPLE_WORD),
+            path: FailedRequest::cut(self.uri.path(), SAMPLE_PATH),
+            status: self.upstream.map(|_| self.status.as_u16()),
+            error: self.error.or(self.failure),
+            duration: took,
+            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            trace_id: trace_id(&self.traceparent).map(|id| FailedRequest::cut(id, SAMPLE_WORD)),
+            endpoint: self.endpoint,
+        }
+    }
+
     fn bytes_in(&self) -> u64 {
         self.upload.as_ref().map_or(0, |upload| upload.bytes())
     }
 
     fn log(&self, status: u16, took: Duration) {
         let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
-        let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
+        let (host, user_agent) = (text(&self.host), text(&self.user_agent));
         let assigned = self.assigned.as_ref();
         self.worker.log.borrow_mut().record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
-            trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),
+            trace_id: trace_id(&self.traceparent),
             client_ip: self.client.ip,
             method: self.method.as_str(),
             scheme: "http",
@@ -330,6 +352,11 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
+}
+
+/// The second field of `traceparent` (W3C Trace Context, section 3.2.2).
+fn trace_id(traceparent: &Option<HeaderValue>) -> Option<&str> {
+    traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
 }
 
 fn proto(version: Version) -> &'static str {

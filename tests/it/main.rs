@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod failures;
 mod health;
+mod history;
 mod readme;
 mod releasing;
 mod reloading;

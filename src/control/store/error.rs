@@ -80,7 +80,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+    pub(in crate::control) fn sqlite(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path, cause: cause.into() },

@@ -55,6 +55,29 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     ALTER TABLE identities ADD COLUMN revision TEXT;
 ",
+    "
+    CREATE TABLE events (
+        id      INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: whoever has read up to one, reads on behind it
+        at      INTEGER NOT NULL,
+        service TEXT,               -- NULL: the whole program
+        rollout INTEGER,
+        kind    TEXT NOT NULL,
+        record  TEXT NOT NULL,      -- JSON
+        who     TEXT,
+        why     TEXT
+    ) STRICT;
+    INSERT INTO events (id, at, service, rollout, kind, record, who, why)
+        SELECT id, iif(json_valid(record), coalesce(CAST(json_extract(record, '$.at') AS INTEGER), 0), 0),
+               service, rollout, 'transition', record, who, why
+        FROM transitions ORDER BY id;
+    DROP TABLE transitions;
+    CREATE INDEX events_of_rollout ON events (service, rollout, id);
+    CREATE INDEX events_of_service ON events (service, id);
+    CREATE INDEX events_of_no_rollout ON events (at) WHERE rollout IS NULL;
+
+    ALTER TABLE rollouts ADD COLUMN steps INTEGER;
+    CREATE INDEX rollouts_by_start ON rollouts (started);
+",
 ];
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Count, PerWorker};
+use super::{Count, PerWorker, Samples};
 use crate::domain::{Timestamp, Weight};
 
 /// The time between two changes of a rollout's weight. A request carries the epoch it was routed in, and its
@@ -17,6 +17,8 @@ pub struct Epoch {
     pub sampling: Sampling,
     /// What each worker counted.
     pub workers: PerWorker<EpochCells>,
+    /// Some of the requests that the canary failed.
+    pub samples: Samples,
 }
 
 /// Which of the requests that a split routes are evidence.
@@ -117,7 +119,7 @@ impl ArmCells {
 impl Epoch {
     /// An epoch in which nothing has been counted yet.
     pub fn new(number: u32, weight: Weight, sampling: Sampling, workers: usize) -> Self {
-        Self { number, weight, sampling, workers: PerWorker::new(workers) }
+        Self { number, weight, sampling, workers: PerWorker::new(workers), samples: Samples::default() }
     }
 
     /// What all workers have counted so far.

@@ -11,6 +11,7 @@ mod logs;
 mod process;
 mod promotion;
 mod realised;
+mod samples;
 mod split_check;
 #[cfg(test)]
 mod vectors;
@@ -32,4 +33,5 @@ pub use promotion::{
     promotion_total,
 };
 pub use realised::{Block, ClosedBlock, realised_evidence, realised_log_e, realised_share};
+pub use samples::{FailedRequest, SAMPLE_PATH, SAMPLE_WORD, SAMPLES, Samples};
 pub use split_check::srm_log_e;
