@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::file::{DAY, MILLISECOND};
+use super::latency::latency;
 use super::reader::Table;
 use super::value::Value;
 use crate::domain::Weight;
@@ -97,7 +98,6 @@ fn advance(table: &mut Table<'_>) -> Advance {
 }
 
 fn analysis(table: &mut Table<'_>) -> Analysis {
-    table.unserved(&["latency"]);
     if table.boolean("dry_run", false) {
         let help = "remove it, or set it to false";
         table.error_of(
@@ -120,6 +120,7 @@ fn analysis(table: &mut Table<'_>) -> Analysis {
         }),
         promote_margin: table.table("promote_margin", promote_margin),
         max_error_rate,
+        latency: Some(table.table("latency", latency)),
         ..default
     }
 }

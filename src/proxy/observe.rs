@@ -21,8 +21,7 @@ use super::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
-use crate::domain::routing::Role;
-use crate::domain::stats::{ErrorReason, MethodLabel};
+use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -37,6 +36,7 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
+    pub(super) route: RouteId,
     has_body: bool,
     stream: Option<Rc<Stream>>,
     uri: Uri,
@@ -61,8 +61,8 @@ pub(super) struct Exchange {
 enum Blame {
     /// Nothing bad.
     Nobody,
-    /// An endpoint failed it, even if another one saved it.
-    Endpoint,
+    /// An endpoint failed it, even if another one saved it; why the first one did.
+    Endpoint(ErrorReason),
     /// Nothing at all: the client's fault, or ours.
     Others,
 }
@@ -96,6 +96,7 @@ impl Exchange {
             worker,
             client,
             upload: None,
+            route: RouteId::default(),
             assigned: None,
             attempt: None,
             endpoint: None,
@@ -111,17 +112,10 @@ impl Exchange {
 
     /// A version was chosen; if the request is evidence, it is so whatever comes of it.
     pub(super) fn assigned(&mut self, service: Rc<ServiceView>, assignment: &Assignment) {
-        let assigned = Assigned {
-            service,
-            version: assignment.version,
-            by: assignment.by,
-            evidence: assignment.evidence,
-        };
+        let assigned = Assigned::new(service, assignment, self.route);
         let worker = self.worker.index;
         assigned.cells(worker).in_flight.add(1);
-        if let Some(arm) = assigned.arm(worker) {
-            arm.routed.add(1);
-        }
+        assigned.begin(worker, self.started, self.has_body);
         self.client.life.allow_pauses_of(assigned.service.policy.timeouts.idle);
         self.assigned = Some(assigned);
     }
@@ -132,6 +126,9 @@ impl Exchange {
             self.repeats();
         }
         self.endpoint = Some(pool.address);
+        if let Some(assigned) = &self.assigned {
+            assigned.goes_to_one_of(self.worker.index, self.started, pool.age(self.started));
+        }
         self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
     }
 
@@ -150,7 +147,7 @@ impl Exchange {
             Fault::Client | Fault::Proxy => self.blame = Blame::Others,
             Fault::Endpoint => {
                 if self.blame == Blame::Nobody {
-                    self.blame = Blame::Endpoint;
+                    self.blame = Blame::Endpoint(error.reason());
                 }
                 self.endpoint_failed();
                 self.count_error(error.reason());
@@ -161,12 +158,19 @@ impl Exchange {
 
     /// The endpoint's head is here.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        self.upstream = Some(self.worker.clock.now() - self.started);
+        let took = self.worker.clock.now() - self.started;
+        self.upstream = Some(took);
         self.status = status;
         self.error = None;
         if status.is_server_error() {
             self.error = Some(ErrorReason::HttpServerError);
-            self.blame = Blame::Endpoint;
+            self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
+        }
+        let (Some(assigned), worker) = (&self.assigned, self.worker.index) else { return };
+        match self.blame {
+            Blame::Nobody => assigned.answered(worker, self.started, micros(took)),
+            Blame::Endpoint(_) => assigned.unanswered(worker, self.started, micros(took)),
+            Blame::Others => assigned.not_timed(worker, self.started),
         }
     }
 
@@ -210,6 +214,7 @@ impl Exchange {
         };
         let took = self.worker.clock.now() - self.started;
         self.count(code, took);
+        self.end_wait(took);
         if end != End::ClientLeft {
             self.give_evidence();
         }
@@ -268,25 +273,34 @@ impl Exchange {
             }
             (None, None) => return,
         };
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         cells.request_bytes.add(self.bytes_in());
         cells.response_bytes.add(self.bytes_out);
-        cells.ended(MethodLabel::of(&self.method), code, micros);
+        cells.ended(MethodLabel::of(&self.method), code, micros(took));
     }
 
     fn give_evidence(&self) {
         let Some(assigned) = &self.assigned else { return };
-        let (Some(role), Some(arm)) = (assigned.evidence, assigned.arm(self.worker.index)) else { return };
         match self.blame {
             Blame::Others => {}
-            Blame::Nobody => arm.succeeded(),
-            Blame::Endpoint => {
-                arm.failed();
-                if role == Role::Canary {
+            Blame::Nobody => assigned.succeeded(self.worker.index),
+            Blame::Endpoint(reason) => {
+                if assigned.failed(self.worker.index, reason) {
                     // Control decides at once, not at its next tick.
                     self.worker.wake.notify_one();
                 }
             }
+        }
+    }
+
+    /// If no answer came, and a client that waits no longer is no excuse: a request that was late is late. A client that
+    /// did not send all of its own request, or our own lack, is one.
+    fn end_wait(&self, took: Duration) {
+        let Some(assigned) = &self.assigned else { return };
+        let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
+        if sent && self.blame != Blame::Others {
+            assigned.unanswered(self.worker.index, self.started, micros(took));
+        } else {
+            assigned.not_timed(self.worker.index, self.started);
         }
     }
 
@@ -330,6 +344,10 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn proto(version: Version) -> &'static str {

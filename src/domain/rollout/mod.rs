@@ -30,4 +30,4 @@ pub use plan::{
     Advance, Analysis, Latency, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, Strategy, ToleratedRise,
 };
 pub use reason::{Ordered, Reason, Refused};
-pub use verdict::{Assessment, Metric, Outcome, Verdict};
+pub use verdict::{Assessment, Detail, Findings, Metric, Outcome, RouteCounts, SlowAnswers, Verdict};

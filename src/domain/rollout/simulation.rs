@@ -98,7 +98,8 @@ fn arm(ok: u64, failed: u64) -> ArmCounts {
 fn decided(judge: &Judge, now: f64) -> (Assessment, Decision) {
     let assessment = judge.assess(at(now));
     let step = StepProgress { age: Duration::ZERO, pause: Duration::ZERO };
-    (assessment, decide(&assessment, step, &Advance::default()))
+    let decision = decide(&assessment, step, &Advance::default());
+    (assessment, decision)
 }
 
 /// One rollout at one weight until the canary goes back or `seconds` are over.
