@@ -7,7 +7,8 @@ use super::pace::{PACE_AGE, StableTimes};
 use crate::domain::rollout::{Assessment, Judge, Latency, Plan, SplitMode, StepChange};
 use crate::domain::routing::{Affinity, RouteMatch};
 use crate::domain::stats::{
-    Epoch, EpochCounts, Kinds, Limits, Pace, RoutePlaces, ROUTE_PLACES, Sampling, SlowCounts, tolerated_buckets,
+    Epoch, EpochCounts, Kinds, Limits, Pace, ROUTE_PLACES, RoutePlaces, Sampling, SlowCounts,
+    tolerated_buckets,
 };
 use crate::domain::{Timestamp, Weight};
 

@@ -41,11 +41,7 @@ pub(super) struct Attempt {
 }
 
 impl Assigned {
-    pub(super) fn new(
-        service: Rc<ServiceView>,
-        assignment: &Assignment,
-        route: RouteId,
-    ) -> Self {
+    pub(super) fn new(service: Rc<ServiceView>, assignment: &Assignment, route: RouteId) -> Self {
         let (version, by, evidence) = (assignment.version, assignment.by, assignment.evidence);
         let epoch = service.split.epoch.as_ref().filter(|_| evidence.is_some());
         let place = epoch.and_then(|epoch| epoch.routes.of_route(route));

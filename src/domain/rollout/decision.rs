@@ -132,7 +132,8 @@ impl Assessment {
                 format!("route {route}: canary at most {tolerated}")
             }
         };
-        let kinds = if outcome == Outcome::Failed { self.findings.total_kinds } else { self.findings.step_kinds };
+        let kinds =
+            if outcome == Outcome::Failed { self.findings.total_kinds } else { self.findings.step_kinds };
         let detail = Detail {
             kinds: kinds.occurred(),
             route: self.findings.route.clone().filter(|_| leading == Metric::Route),

@@ -118,7 +118,8 @@ impl RouteMatch {
             shown = format!("{} {shown}", methods.join(","));
         }
         let headers = self.headers.iter();
-        headers.fold(shown, |shown, (name, value)| format!("{shown} {name}={}", value.to_str().unwrap_or("…")))
+        headers
+            .fold(shown, |shown, (name, value)| format!("{shown} {name}={}", value.to_str().unwrap_or("…")))
     }
 }
 

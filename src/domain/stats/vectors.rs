@@ -10,10 +10,12 @@ use super::logs::float;
 use super::{
     ArmCounts, BUCKETS, EProcess, ERROR_GRID, EpochCounts, LATENCY_PROMOTABLE, LIMITS, Limits, Margin,
     Quantile, combine_log_e, edge, error_coefficients, guard_log_e, latency_log_e, promote_log_e,
-    quantile_bounds, quantile_bucket, promote_margin, realised_log_e, rollback_coefficients, rollback_log_e, rollback_margin,
-    srm_log_e,
+    promote_margin, quantile_bounds, quantile_bucket, realised_log_e, rollback_coefficients, rollback_log_e,
+    rollback_margin, srm_log_e,
 };
-use crate::domain::rollout::{Advance, Assessment, Decision, Findings, Metric, OnMaxTime, StepProgress, decide};
+use crate::domain::rollout::{
+    Advance, Assessment, Decision, Findings, Metric, OnMaxTime, StepProgress, decide,
+};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -100,13 +102,19 @@ fn slow_events(args: &[Value]) -> Vec<f64> {
     let limits = Limits::of(&before, &[quantile], more);
     let slower = |times: &Value, limits: [u64; LIMITS]| {
         let counts = histogram(times).into_iter().enumerate();
-        let slow = counts.filter(|(bucket, _)| edge(*bucket).expect("finite") > float(limits[quantile as usize] + 1));
+        let limit = float(limits[quantile as usize] + 1);
+        let slow = counts.filter(|(bucket, _)| edge(*bucket).is_none_or(|edge| edge > limit));
         float(slow.map(|(_, count)| count).sum())
     };
     let bucket = quantile_bucket(&before, quantile.value());
     let index = f64::from(u32::try_from(bucket).expect("small"));
     // In the order of the names: b, edge_us, x_c, x_s.
-    vec![index, edge(bucket).expect("finite"), slower(&args[1], limits.tolerated), slower(&args[2], limits.stable)]
+    vec![
+        index,
+        edge(bucket).expect("finite"),
+        slower(&args[1], limits.tolerated),
+        slower(&args[2], limits.stable),
+    ]
 }
 
 /// Counts by bucket.

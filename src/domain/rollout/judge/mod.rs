@@ -320,8 +320,7 @@ impl Judge {
         let guard = if left_out { f64::NEG_INFINITY } else { self.guard.log_e() };
         let mut metrics = vec![(Metric::Errors, ERRORS, self.errors.log_e()), (Metric::Guard, GUARD, guard)];
         let times = self.times.harm();
-        metrics
-            .extend(times.map(|(quantile, log_e)| (Metric::Latency(quantile), quantile.weight(), log_e)));
+        metrics.extend(times.map(|(quantile, log_e)| (Metric::Latency(quantile), quantile.weight(), log_e)));
         metrics.extend(self.routes.log_e().map(|log_e| (Metric::Route, ROUTES, log_e)));
         let part = |(_, weight, log_e): &(Metric, f64, f64)| weight.ln() + log_e;
         let leading = metrics.iter().rev().max_by(|a, b| part(a).total_cmp(&part(b)));

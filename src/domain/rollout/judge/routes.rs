@@ -38,7 +38,13 @@ impl Routes {
     }
 
     /// What came on each route, by place.
-    pub(super) fn feed(&mut self, index: usize, increments: &[EpochCounts], split: SplitMode, now: Timestamp) {
+    pub(super) fn feed(
+        &mut self,
+        index: usize,
+        increments: &[EpochCounts],
+        split: SplitMode,
+        now: Timestamp,
+    ) {
         let came = self.0.iter_mut().zip(increments);
         for (route, increment) in came.filter(|(_, increment)| **increment != EpochCounts::default()) {
             route.errors.feed(index, *increment, split, now);
