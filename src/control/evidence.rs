@@ -57,7 +57,10 @@ impl Evidence {
         let routes = RoutePlaces::of(subject.routes.iter().map(RouteMatch::id));
         let names = place_names(subject.routes).into_iter().take(routes.places());
         let mut judge = Judge::new(analysis, split, now).with_routes(names);
+        // Who wants steps shorter than the warm-up does not want to wait for it.
+        let least = subject.plan.advance.min_time;
         let latency = analysis.latency.clone().filter(|latency| !latency.wanted().is_empty());
+        let latency = latency.map(|latency| Latency { warmup: latency.warmup.min(least), ..latency });
         if latency.is_some() {
             judge = judge.with_times();
         }

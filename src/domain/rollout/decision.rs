@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Advance, Analysis, Assessment, Detail, Metric, OnMaxTime, Outcome, Verdict};
-use crate::domain::stats::{EpochCounts, LATENCY_PROMOTABLE, Quantile, odds};
+use crate::domain::stats::{EpochCounts, Quantile, odds};
 
 /// What to do with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,10 @@ impl Assessment {
             }
         };
         let detail = Detail { answers: self.findings.gate_answers, ..self.step_detail() };
-        Verdict { detail, ..says(outcome, rule, (self.promote_log_e, margin.alpha), self.step) }
+        Verdict {
+            detail: Box::new(detail),
+            ..says(outcome, rule, (self.promote_log_e, margin.alpha), self.step)
+        }
     }
 
     /// Whether it is proven that the canary is worse than tolerated.
@@ -136,10 +139,10 @@ impl Assessment {
             if outcome == Outcome::Failed { self.findings.total_kinds } else { self.findings.step_kinds };
         let detail = Detail {
             kinds: kinds.occurred(),
-            route: self.findings.route.clone().filter(|_| leading == Metric::Route),
+            route: self.findings.route.clone().filter(|_| !matches!(leading, Metric::Latency(_))),
             answers: self.findings.harm_answers.filter(|_| matches!(leading, Metric::Latency(_))),
         };
-        Verdict { detail, ..says(outcome, rule, (self.harm_log_e, analysis.alpha), counts) }
+        Verdict { detail: Box::new(detail), ..says(outcome, rule, (self.harm_log_e, analysis.alpha), counts) }
     }
 
     fn slow_rule(&self, quantile: Quantile, analysis: &Analysis) -> String {
@@ -152,7 +155,7 @@ impl Assessment {
 
     fn no_judgement(&self, analysis: &Analysis, rule: String) -> Verdict {
         let evidence = (self.promote_log_e, analysis.promote_margin.alpha);
-        Verdict { detail: self.step_detail(), ..says(Outcome::Error, rule, evidence, self.step) }
+        Verdict { detail: Box::new(self.step_detail()), ..says(Outcome::Error, rule, evidence, self.step) }
     }
 
     fn step_detail(&self) -> Detail {
@@ -171,13 +174,14 @@ fn says(outcome: Outcome, rule: String, (log_e, alpha): (f64, f64), counts: Epoc
         canary_failures: counts.canary.failed,
         stable_requests: counts.stable.completed,
         stable_failures: counts.stable.failed,
-        detail: Detail::default(),
+        detail: Box::default(),
     }
 }
 
 fn promotable(quantile: Quantile) -> String {
-    let (name, more) = (quantile.as_str(), LATENCY_PROMOTABLE.relative);
-    format!("latency {name}: canary proven late less than {more} × as often as stable")
+    let margin = quantile.promotable();
+    let bound = rise(margin.relative, margin.absolute);
+    format!("latency {}: canary proven late less often than {bound}", quantile.as_str())
 }
 
 /// The share of failures that the guard allows: as configured, else 5 %.

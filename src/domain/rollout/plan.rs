@@ -118,12 +118,13 @@ pub struct Latency {
     /// Which of stable's quantiles are looked at: any of 0.5, 0.9 and 0.99, each once. Default: all three.
     pub quantiles: Vec<f64>,
     /// How many times as slow as stable's a canary's answer may be before it counts as slow; 1 to 16, kept to the next
-    /// bucket edge (4.4 %). Default 1.189: four buckets.
+    /// bucket edge (4.4 %), and never less than a millisecond. Default 1.189: four buckets.
     pub tolerated: f64,
     /// Which of the quantiles must be proven before a step is left. Default: 0.5 and 0.9, as far as they are looked at.
     #[serde(default = "default_gates")]
     pub gates: Vec<f64>,
-    /// For so long after its first request the times of a canary's endpoint do not count: caches are cold. Default 15 s.
+    /// For so long after its first request the times of a canary's endpoint do not count: caches are cold. At the most
+    /// [`Advance::min_time`]. Default 15 s.
     #[serde(default = "default_warmup")]
     pub warmup: Duration,
 }

@@ -48,7 +48,7 @@ pub struct Findings {
     pub step_kinds: Kinds,
     /// The canary's failures in the rollout by kind.
     pub total_kinds: Kinds,
-    /// The route that speaks most against the canary, when routes lead.
+    /// The route that speaks most against the canary, when routes are told apart.
     pub route: Option<RouteCounts>,
     /// The answers behind the harm, when latency leads.
     pub harm_answers: Option<SlowAnswers>,
@@ -92,7 +92,7 @@ pub struct Verdict {
     pub stable_failures: u64,
     /// What stands behind the numbers.
     #[serde(flatten)]
-    pub detail: Detail,
+    pub detail: Box<Detail>,
 }
 
 /// What stands behind a verdict's numbers. All of it may be missing, as it is in what older versions wrote.
@@ -101,7 +101,7 @@ pub struct Detail {
     /// The canary's failures by kind, of the same time as `canary_failures`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<ErrorReason, u64>,
-    /// The route that the verdict is about.
+    /// The route that speaks most against the canary, when the verdict is on errors and routes are told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteCounts>,
     /// The answers that a verdict on latency is about.
@@ -144,7 +144,7 @@ pub struct SlowAnswers {
 }
 
 impl Verdict {
-    /// The canary's failures in words: `12 failures: 10 http_server_error, 2 connection_refused`.
+    /// The canary's failures in words: `12 failures: 10 http_server_error, 2 connection_refused; 11 of them on /api`.
     pub fn failures(&self) -> String {
         let many = if self.canary_failures == 1 { "failure" } else { "failures" };
         let mut kinds: Vec<_> = self.detail.kinds.iter().collect();
@@ -152,7 +152,9 @@ impl Verdict {
         let kinds: Vec<_> =
             kinds.into_iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
         let colon = if kinds.is_empty() { "" } else { ": " };
-        format!("{} {many}{colon}{}", self.canary_failures, kinds.join(", "))
+        let route = self.detail.route.as_ref().filter(|route| route.canary_failures > 0);
+        let route = route.map(|route| format!("; {} of them on {}", route.canary_failures, route.name));
+        format!("{} {many}{colon}{}{}", self.canary_failures, kinds.join(", "), route.unwrap_or_default())
     }
 }
 
@@ -167,4 +169,42 @@ pub enum Outcome {
     Inconclusive,
     /// No judgement was possible: no data, or stable failing too.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"outcome":"Failed","rule":"guard: canary at most 5 %","value":640.0,"bound":100.0,
+        "canary_requests":30,"canary_failures":12,"stable_requests":270,"stable_failures":0}"#;
+
+    #[test]
+    fn a_verdict_without_detail_is_read_and_written_as_it_was() {
+        let verdict: Verdict = serde_json::from_str(OLD).expect("as older versions wrote it");
+        assert_eq!((*verdict.detail).clone(), Detail::default());
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(value(&serde_json::to_string(&verdict).expect("JSON")), value(OLD));
+    }
+
+    #[test]
+    fn failures_are_told_by_kind_and_route() {
+        let mut verdict: Verdict = serde_json::from_str(OLD).expect("a verdict");
+        assert_eq!(verdict.failures(), "12 failures");
+        let refused = ErrorReason::ConnectionRefused;
+        verdict.detail.kinds = [(refused, 2), (ErrorReason::HttpServerError, 10)].into();
+        assert_eq!(verdict.failures(), "12 failures: 10 http_server_error, 2 connection_refused");
+        let name = "shop.example/api".to_owned();
+        let route = RouteCounts {
+            name,
+            canary_requests: 15,
+            canary_failures: 11,
+            stable_requests: 99,
+            stable_failures: 0,
+        };
+        verdict.detail.route = Some(route);
+        assert!(verdict.failures().ends_with("; 11 of them on shop.example/api"), "{}", verdict.failures());
+        let again: Verdict =
+            serde_json::from_str(&serde_json::to_string(&verdict).expect("JSON")).expect("JSON");
+        assert_eq!(again, verdict);
+    }
 }

@@ -23,8 +23,8 @@ pub const LATENCY_ALTERNATIVES: usize = 9;
 /// A canary may be slow as often as stable, and no more: the tolerance is in the limits.
 pub const LATENCY_TOLERATED: Margin = Margin { relative: 1.0, absolute: 0.0 };
 
-/// A step may be left once the canary is proven to be slow less than half as often again as stable.
-pub const LATENCY_PROMOTABLE: Margin = Margin { relative: 1.5, absolute: 0.0 };
+/// How much more often than stable a canary may be slow, and still be proven good.
+const PROMOTABLE_RISE: f64 = 1.5;
 
 /// How many limits the times of one version are compared with.
 pub const LIMITS: usize = Quantile::ALL.len();
@@ -40,6 +40,10 @@ pub struct Limits {
     /// For the canary, to be proven good: one bucket above that.
     pub promotable: [u64; LIMITS],
 }
+
+/// So many microseconds more are no harm, whatever their share: below a millisecond it is the machine that makes a
+/// version with little traffic slower (colder caches, deeper sleep), not the version.
+const HARMLESS: u64 = 1000;
 
 /// What no answer is slower than.
 pub const NO_LIMIT: u64 = u64::MAX;
@@ -79,6 +83,13 @@ impl Quantile {
         }
     }
 
+    /// A step may be left once the canary is proven to be slow no more than half as often again as stable, plus a tenth of
+    /// what the quantile leaves over: 5 %, 1 %, 0.1 %. Without that part nothing could ever be proven where stable has got
+    /// faster than its own quantile, or where most of its times lie in one bucket.
+    pub fn promotable(self) -> Margin {
+        Margin { relative: PROMOTABLE_RISE, absolute: 0.1 * (1.0 - self.value()) }
+    }
+
     /// How many times as often slow the test bets on, and the part of the stake on each. Where there are fewer bets,
     /// the rest are without a stake.
     pub fn grid(self) -> [(f64, f64); LATENCY_ALTERNATIVES] {
@@ -94,7 +105,7 @@ impl Quantile {
 
 impl Limits {
     /// From the counts of stable's times by bucket, for these quantiles. `buckets`: how much slower the canary may be
-    /// (16 are twice as slow).
+    /// (16 are twice as slow); it always may be by a millisecond.
     pub fn of(stable: &[u64], quantiles: &[Quantile], buckets: usize) -> Self {
         let limit = |more: usize| {
             Quantile::ALL.map(|quantile| {
@@ -103,7 +114,12 @@ impl Limits {
                 bucket.and_then(edge).map_or(NO_LIMIT, whole_micros)
             })
         };
-        Self { stable: limit(0), tolerated: limit(buckets), promotable: limit(buckets + 1) }
+        let stable = limit(0);
+        let at_least = |limits: [u64; LIMITS]| {
+            std::array::from_fn(|one| limits[one].max(stable[one].saturating_add(HARMLESS)))
+        };
+        let (tolerated, promotable) = (at_least(limit(buckets)), at_least(limit(buckets + 1)));
+        Self { stable, tolerated, promotable }
     }
 }
 
@@ -190,10 +206,18 @@ mod tests {
     #[test]
     fn a_quantile_that_is_not_wanted_has_no_limit() {
         let mut counts = [0; BUCKETS];
-        counts[16] = 100;
+        counts[80] = 100;
         let limits = Limits::of(&counts, &[Quantile::P90], 16);
-        assert_eq!(limits.stable, [NO_LIMIT, 200, NO_LIMIT]);
-        assert_eq!(limits.tolerated, [NO_LIMIT, 400, NO_LIMIT]);
-        assert_eq!(limits.promotable, [NO_LIMIT, 417, NO_LIMIT]);
+        assert_eq!(limits.stable, [NO_LIMIT, 3200, NO_LIMIT]);
+        assert_eq!(limits.tolerated, [NO_LIMIT, 6400, NO_LIMIT]);
+        assert_eq!(limits.promotable, [NO_LIMIT, 6683, NO_LIMIT]);
+    }
+
+    #[test]
+    fn less_than_a_millisecond_is_never_slow() {
+        let mut counts = [0; BUCKETS];
+        counts[16] = 100;
+        let limits = Limits::of(&counts, &[Quantile::P50], 4);
+        assert_eq!((limits.stable[0], limits.tolerated[0], limits.promotable[0]), (200, 1200, 1200));
     }
 }

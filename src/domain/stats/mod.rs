@@ -32,8 +32,8 @@ pub use histogram::{BUCKETS, Histogram, bucket_of, edge};
 pub use incident::StableWatch;
 pub use labels::{CodeClass, ErrorReason, MethodLabel};
 pub use latency::{
-    LATENCY_ALTERNATIVES, LATENCY_PROMOTABLE, LATENCY_TOLERATED, LIMITS, Limits, NO_LIMIT, Quantile,
-    latency_log_e, quantile_bounds, quantile_bucket, tolerated_buckets,
+    LATENCY_ALTERNATIVES, LATENCY_TOLERATED, LIMITS, Limits, NO_LIMIT, Quantile, latency_log_e,
+    quantile_bounds, quantile_bucket, tolerated_buckets,
 };
 pub use logs::{LogSum, combine_log_e, odds};
 pub use process::EProcess;

@@ -8,10 +8,9 @@ use serde_json::Value;
 use super::histogram::bucket_of_fraction;
 use super::logs::float;
 use super::{
-    ArmCounts, BUCKETS, EProcess, ERROR_GRID, EpochCounts, LATENCY_PROMOTABLE, LIMITS, Limits, Margin,
-    Quantile, combine_log_e, edge, error_coefficients, guard_log_e, latency_log_e, promote_log_e,
-    promote_margin, quantile_bounds, quantile_bucket, realised_log_e, rollback_coefficients, rollback_log_e,
-    rollback_margin, srm_log_e,
+    ArmCounts, BUCKETS, EProcess, ERROR_GRID, EpochCounts, LIMITS, Limits, Margin, Quantile, combine_log_e,
+    edge, error_coefficients, guard_log_e, latency_log_e, promote_log_e, promote_margin, quantile_bounds,
+    quantile_bucket, realised_log_e, rollback_coefficients, rollback_log_e, rollback_margin, srm_log_e,
 };
 use crate::domain::rollout::{
     Advance, Assessment, Decision, Findings, Metric, OnMaxTime, StepProgress, decide,
@@ -27,6 +26,7 @@ struct Vector {
 
 const TOLERATED: Margin = Margin { relative: 1.10, absolute: 0.0002 };
 const PROMOTABLE: Margin = Margin { relative: 1.25, absolute: 0.005 };
+const LATENCY_PROMOTABLE: Margin = Margin { relative: 1.5, absolute: 0.0 };
 const CONFIDENCE: f64 = 0.05;
 
 #[test]

@@ -7,7 +7,7 @@ use super::comparison::Comparison;
 use super::proof::Proof;
 use super::{SlowAnswers, SplitMode};
 use crate::domain::stats::{
-    EpochCounts, LATENCY_ALTERNATIVES, LATENCY_PROMOTABLE, LATENCY_TOLERATED, Pace, Quantile, SlowCounts,
+    EpochCounts, LATENCY_ALTERNATIVES, LATENCY_TOLERATED, Pace, Quantile, SlowCounts,
 };
 use crate::domain::{Timestamp, Weight};
 
@@ -121,7 +121,7 @@ impl OfQuantile {
             quantile,
             gates,
             harm: Comparison::new(quantile.grid(), LATENCY_TOLERATED),
-            proof: Proof::new(LATENCY_PROMOTABLE),
+            proof: Proof::new(quantile.promotable()),
             total: EpochCounts::default(),
         }
     }

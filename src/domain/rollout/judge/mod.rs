@@ -259,7 +259,7 @@ impl Judge {
             slow: self.times.slow(),
             step_kinds: self.step_kinds,
             total_kinds: self.total_kinds,
-            route: if leading == Metric::Route { self.routes.worst() } else { None },
+            route: self.routes.worst(),
             harm_answers: finding(leading),
             gate_answers: finding(gate),
         }
