@@ -23,6 +23,17 @@ pub(super) struct Assigned {
     answer: Cell<AwaitedAnswer>,
 }
 
+/// What the exchange says about the version that served it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Nothing bad.
+    Nobody,
+    /// An endpoint failed it, even if another one saved it; why the first one did.
+    Endpoint(ErrorReason),
+    /// Nothing at all: the client's fault, or ours.
+    Others,
+}
+
 /// How the time until a request's first byte is evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AwaitedAnswer {
@@ -68,24 +79,24 @@ impl Assigned {
         }
     }
 
-    /// The first byte of a good answer is here.
-    pub(super) fn answered(&self, worker: usize, began: Timestamp, micros: u64) {
+    /// The first byte of an answer is here.
+    pub(super) fn first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+        if blame != Blame::Nobody {
+            return self.no_first_byte(worker, began, micros, blame);
+        }
         self.cells(worker).answered(micros);
         if let Some((arm, limits)) = self.stop_waiting(worker, began) {
             arm.answered(micros, limits);
         }
     }
 
-    /// It ended, or will end, without a good answer.
-    pub(super) fn unanswered(&self, worker: usize, began: Timestamp, micros: u64) {
-        if let Some((arm, limits)) = self.stop_waiting(worker, began) {
+    /// It ended, or will end, without a good answer. A request that was late is late, and that its client waits no longer
+    /// is no excuse; that the client did not send all of it, or a lack of ours, is one.
+    pub(super) fn no_first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+        let place = self.stop_waiting(worker, began);
+        if let Some((arm, limits)) = place.filter(|_| blame != Blame::Others) {
             arm.unanswered(micros, limits);
         }
-    }
-
-    /// Its time is not evidence, however long it took.
-    pub(super) fn not_timed(&self, worker: usize, began: Timestamp) {
-        self.stop_waiting(worker, began);
     }
 
     /// The exchange was whole and good.

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
 use super::assign::Assignment;
-use super::booking::{Assigned, Attempt};
+use super::booking::{Assigned, Attempt, Blame};
 use super::connection::Client;
 use super::fault::{AttemptError, Fault};
 use super::headers::new_request_id;
@@ -54,17 +54,6 @@ pub(super) struct Exchange {
     error: Option<ErrorReason>,
     blame: Blame,
     closed: bool,
-}
-
-/// What the exchange says about the version that served it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blame {
-    /// Nothing bad.
-    Nobody,
-    /// An endpoint failed it, even if another one saved it; why the first one did.
-    Endpoint(ErrorReason),
-    /// Nothing at all: the client's fault, or ours.
-    Others,
 }
 
 /// How an exchange ended.
@@ -166,11 +155,8 @@ impl Exchange {
             self.error = Some(ErrorReason::HttpServerError);
             self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
         }
-        let (Some(assigned), worker) = (&self.assigned, self.worker.index) else { return };
-        match self.blame {
-            Blame::Nobody => assigned.answered(worker, self.started, micros(took)),
-            Blame::Endpoint(_) => assigned.unanswered(worker, self.started, micros(took)),
-            Blame::Others => assigned.not_timed(worker, self.started),
+        if let Some(assigned) = &self.assigned {
+            assigned.first_byte(self.worker.index, self.started, micros(took), self.blame);
         }
     }
 
@@ -292,16 +278,11 @@ impl Exchange {
         }
     }
 
-    /// If no answer came, and a client that waits no longer is no excuse: a request that was late is late. A client that
-    /// did not send all of its own request, or our own lack, is one.
     fn end_wait(&self, took: Duration) {
         let Some(assigned) = &self.assigned else { return };
         let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
-        if sent && self.blame != Blame::Others {
-            assigned.unanswered(self.worker.index, self.started, micros(took));
-        } else {
-            assigned.not_timed(self.worker.index, self.started);
-        }
+        let blame = if sent { self.blame } else { Blame::Others };
+        assigned.no_first_byte(self.worker.index, self.started, micros(took), blame);
     }
 
     fn bytes_in(&self) -> u64 {

@@ -110,7 +110,11 @@ impl Assessment {
 
     /// Whether it is proven that the canary is worse than tolerated.
     fn harmful(&self) -> bool {
-        self.harm_log_e >= self.harm_bound && self.total.canary.failed.max(self.findings.slow) >= BAD_EVENTS
+        let bad_events = match self.leading {
+            Metric::Errors | Metric::Guard | Metric::Route => self.total.canary.failed,
+            Metric::Latency(_) => self.findings.harm_answers.map_or(0, |answers| answers.canary_slow),
+        };
+        self.harm_log_e >= self.harm_bound && bad_events >= BAD_EVENTS
     }
 
     fn suspicious(&self) -> bool {

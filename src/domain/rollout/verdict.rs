@@ -37,13 +37,11 @@ pub struct Assessment {
     pub findings: Findings,
 }
 
-/// What stands behind an assessment: for people, except for `slow`.
+/// What stands behind an assessment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
     /// The metric with the least proof of those that must be proven to leave the step.
     pub gate: Metric,
-    /// Slow answers of the canary since the rollout began.
-    pub slow: u64,
     /// The canary's failures in this step by kind.
     pub step_kinds: Kinds,
     /// The canary's failures in the rollout by kind.

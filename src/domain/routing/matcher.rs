@@ -405,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn a_route_is_known_by_what_it_asks_for_and_by_nothing_else() {
+        let methods = |methods: &[Method]| RouteMatch { methods: methods.to_vec(), ..route("shop", "/api") };
+        let both = methods(&[Method::GET, Method::POST]);
+        assert_eq!(both.id(), methods(&[Method::POST, Method::GET]).id());
+        assert_eq!(both.id(), RouteMatch { strip_prefix: true, ..both.clone() }.id());
+        assert_ne!(both.id(), methods(&[Method::GET]).id());
+        assert_ne!(route("shop", "/").id(), route("*", "/").id());
+        assert_eq!(both.shown(), "GET,POST shop/api");
+    }
+
+    #[test]
     fn a_matcher_without_routes_matches_nothing() {
         assert_eq!(service(&Matcher::default(), "shop", "/"), None);
     }

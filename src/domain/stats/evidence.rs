@@ -262,3 +262,100 @@ impl ArmCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::stats::{BUCKETS, ErrorReason, Quantile};
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000 + millis * 1000)
+    }
+
+    #[test]
+    fn a_route_keeps_its_place_wherever_the_config_has_it_and_a_new_one_has_none() {
+        let places = RoutePlaces::of([30, 10, 20].map(RouteId));
+        assert_eq!(
+            [30, 10, 20, 40].map(|id| places.of_route(RouteId(id))),
+            [Some(0), Some(1), Some(2), None]
+        );
+        assert_eq!(places.places(), 3);
+    }
+
+    #[test]
+    fn beyond_sixteen_routes_share_the_last_place() {
+        let places = RoutePlaces::of((0..40).map(RouteId));
+        assert_eq!([14, 15, 39].map(|id| places.of_route(RouteId(id))), [Some(14), Some(15), Some(15)]);
+        assert_eq!(places.places(), ROUTE_PLACES);
+    }
+
+    #[test]
+    fn a_single_route_has_no_place() {
+        assert_eq!(RoutePlaces::of([RouteId(1)]).of_route(RouteId(1)), None);
+    }
+
+    /// Stable's quantiles are at 10 ms.
+    fn timed() -> Epoch {
+        let mut times = [0; BUCKETS];
+        times[super::super::bucket_of(10_000)] = 1000;
+        let mut epoch = Epoch::new(1, Weight::FULL, Sampling::Every, 1);
+        let limits = Limits::of(&times, &Quantile::ALL, 4);
+        epoch.pace = Some(Pace { limits, warmup: Duration::ZERO });
+        epoch
+    }
+
+    #[test]
+    fn a_request_that_hangs_is_slow_once_and_stays_so_when_its_client_has_left() {
+        let epoch = timed();
+        let (arm, limits) = (&epoch.workers[0].canary, epoch.pace.as_ref().expect("timed").limits);
+        let slow = |now| epoch.slow(now).tolerated[0].canary;
+        arm.waiting.enter(at(0));
+        assert_eq!(slow(at(900)), ArmCounts::default());
+        let once = ArmCounts { routed: 0, completed: 1, failed: 1 };
+        assert_eq!(slow(at(1500)), once);
+        arm.waiting.leave(at(0));
+        arm.unanswered(1_600_000, limits.of_canary());
+        assert_eq!(slow(at(1700)), once);
+    }
+
+    #[test]
+    fn a_request_that_ends_early_without_an_answer_says_nothing_of_times() {
+        let epoch = timed();
+        let limits = epoch.pace.as_ref().expect("timed").limits;
+        epoch.workers[0].canary.unanswered(5_000, limits.of_canary());
+        assert_eq!(epoch.slow(at(0)), SlowCounts::default());
+    }
+
+    #[test]
+    fn an_answer_is_held_against_the_limits_of_its_arm() {
+        let epoch = timed();
+        let (cells, limits) = (&epoch.workers[0], epoch.pace.as_ref().expect("timed").limits);
+        // 18.9 % above the edge over 10 ms is 12.2 ms.
+        for micros in [9_000, 11_000, 12_500, 13_000] {
+            cells.canary.answered(micros, limits.of_canary());
+            cells.stable.answered(micros, limits.of_stable());
+        }
+        let SlowCounts { tolerated, promotable } = epoch.slow(at(0));
+        let failed = |counts: EpochCounts| (counts.canary.failed, counts.stable.failed);
+        assert_eq!((failed(tolerated[0]), failed(promotable[0])), ((2, 3), (1, 3)));
+        assert_eq!(tolerated[0].canary.completed, 4);
+    }
+
+    #[test]
+    fn failures_are_counted_by_route_and_kind() {
+        let mut epoch = Epoch::new(1, Weight::FULL, Sampling::Every, 1);
+        epoch.routes = RoutePlaces::of([1, 2].map(RouteId));
+        let canary = &epoch.workers[0].canary;
+        canary.succeeded(Some(0));
+        canary.failed(Some(1), ErrorReason::ConnectionRefused);
+        canary.failed(None, ErrorReason::HttpServerError);
+        let of = |counts: EpochCounts| (counts.canary.completed, counts.canary.failed);
+        assert_eq!(epoch.route_counts().into_iter().map(of).collect::<Vec<_>>(), [(1, 0), (1, 1)]);
+        assert_eq!(of(epoch.counts()), (3, 2));
+        let kinds = epoch.kinds().0;
+        assert_eq!(
+            kinds.since(Kinds::single(ErrorReason::HttpServerError, 1)),
+            Kinds::single(ErrorReason::ConnectionRefused, 1)
+        );
+    }
+}

@@ -94,11 +94,6 @@ impl Times {
         gates.map(|one| (one.quantile, one.proof.log_e()))
     }
 
-    /// Slow answers of the canary by the quantile with the most of them.
-    pub(super) fn slow(&self) -> u64 {
-        self.quantiles.iter().map(|one| one.total.canary.failed).max().unwrap_or(0)
-    }
-
     /// What was counted for a quantile.
     pub(super) fn finding(&self, quantile: Quantile) -> Option<SlowAnswers> {
         let one = self.quantiles.iter().find(|one| one.quantile == quantile)?;

@@ -256,7 +256,6 @@ impl Judge {
         };
         Findings {
             gate,
-            slow: self.times.slow(),
             step_kinds: self.step_kinds,
             total_kinds: self.total_kinds,
             route: self.routes.worst(),
