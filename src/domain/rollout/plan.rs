@@ -196,11 +196,14 @@ impl Default for Analysis {
 impl Default for Latency {
     fn default() -> Self {
         let (gates, warmup) = (default_gates(), default_warmup());
-        Self { quantiles: vec![0.5, 0.9, 0.99], tolerated: 1.189, gates, warmup }
+        Self { quantiles: Self::QUANTILES.to_vec(), tolerated: 1.189, gates, warmup }
     }
 }
 
 impl Latency {
+    /// Those that can be looked at.
+    pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
     /// The quantiles that are looked at.
     pub fn wanted(&self) -> Vec<Quantile> {
         self.quantiles.iter().filter_map(|value| Quantile::of(*value)).collect()
