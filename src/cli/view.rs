@@ -388,6 +388,7 @@ mod tests {
                 canary_failures: 2,
                 stable_requests: 12_345,
                 stable_failures: 3,
+                detail: Default::default(),
             }),
             harm: Some(Odds { value: 0.4, bound: 100.0 }),
             proof: Some(Odds { value: 12.2, bound: 20.0 }),

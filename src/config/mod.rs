@@ -10,6 +10,7 @@ mod duration;
 mod file;
 mod interpolate;
 mod key;
+mod latency;
 mod policies;
 mod reader;
 mod rollout;

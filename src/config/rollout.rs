@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::file::{DAY, MILLISECOND};
+use super::latency::latency;
 use super::reader::Table;
 use super::strategy::{Moves, moves};
 use super::value::Value;
@@ -56,7 +57,6 @@ fn advance(table: &mut Table<'_>) -> Advance {
 }
 
 fn analysis(table: &mut Table<'_>) -> Analysis {
-    table.unserved(&["latency"]);
     let default = Analysis::default();
     let max_error_rate = table.value("max_error_rate").and_then(|value| {
         let share = value.share()?;
@@ -72,6 +72,7 @@ fn analysis(table: &mut Table<'_>) -> Analysis {
         promote_margin: table.table("promote_margin", promote_margin),
         max_error_rate,
         dry_run: table.boolean("dry_run", default.dry_run),
+        latency: Some(table.table("latency", latency)),
         ..default
     }
 }

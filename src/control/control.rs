@@ -260,6 +260,7 @@ impl Control {
         self.save_what_is_unsaved(name, now);
         self.want(name, now);
         let Some(service) = self.services.get_mut(name) else { return };
+        service.watch_times(now);
         let Some(release) = &mut service.release else { return };
         let judgement = release.judge(now);
         let readiness = service.readiness();

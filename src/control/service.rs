@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::endpoints::{Addresses, Slots, VersionState};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Subject};
 use super::journal::Entry;
+use super::pace::StableTimes;
 use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Event, Judgement, Machine};
@@ -32,6 +33,8 @@ pub(crate) struct Release {
     pub(crate) machine: Machine,
     /// Of the rollout under way.
     pub(crate) evidence: Option<Evidence>,
+    /// How fast stable answers.
+    pub(crate) times: StableTimes,
     /// The verdict so far, or the last one.
     pub(crate) judgement: Option<Judgement>,
     /// Whether the store has the machine as it is.
@@ -155,6 +158,17 @@ impl ServiceState {
         all
     }
 
+    /// Looks at how fast stable answers, and sets what is slow from now on when it is time to.
+    pub(crate) fn watch_times(&mut self, now: Timestamp) {
+        let Some(release) = self.release.as_mut().filter(|release| release.times.due(now)) else { return };
+        let stable = release.machine.stable();
+        if let Some(version) = self.versions.get(stable) {
+            release.times.look(stable, &version.cells, now);
+        }
+        let renewed = release.evidence.as_mut().is_some_and(|it| it.renew_pace(&release.times, now));
+        self.dirty |= renewed;
+    }
+
     /// The next moment at which something may change by itself.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let release = self.release.as_ref().and_then(|release| release.machine.deadline());
@@ -165,7 +179,15 @@ impl ServiceState {
 impl Release {
     /// Where a machine stands that was recorded, or has just begun.
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, evidence: None, judgement: None, saved: false, unsaved: Vec::new(), noted: None }
+        Self {
+            machine,
+            evidence: None,
+            times: StableTimes::default(),
+            judgement: None,
+            saved: false,
+            unsaved: Vec::new(),
+            noted: None,
+        }
     }
 
     /// Does what the machine said, as far as it concerns the evidence.
@@ -174,9 +196,10 @@ impl Release {
             match (action, self.machine.rollout()) {
                 (Action::OpenEpoch { weight, step }, Some(rollout)) => {
                     let evidence = self.evidence.get_or_insert_with(|| {
-                        Evidence::new(&rollout.plan, &spec.policy.affinity, workers, now)
+                        let (plan, affinity) = (&rollout.plan, &spec.policy.affinity);
+                        Evidence::new(&Subject { plan, affinity, routes: &spec.routes }, workers, now)
                     });
-                    evidence.open(*weight, *step, now);
+                    evidence.open(*weight, *step, &self.times, now);
                 }
                 (Action::CloseEpoch, _) => self.evidence = None,
                 (Action::OpenEpoch { .. } | Action::Record(_) | Action::Save, _) => {}

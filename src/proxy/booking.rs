@@ -1,13 +1,18 @@
 //! Where an exchange is booked: with the version it was assigned to, in the epoch it was routed in, at the endpoint that
 //! has it now.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::assign::AssignedBy;
+use super::assign::{AssignedBy, Assignment};
 use super::pool::Pool;
 use super::view::ServiceView;
+use crate::domain::Timestamp;
 use crate::domain::routing::{Policy, Role};
-use crate::domain::stats::{ArmCells, FailedRequest, VersionCells};
+use crate::domain::stats::{
+    ArmCells, ArmLimits, Epoch, ErrorReason, FailedRequest, Pace, RouteId, VersionCells,
+};
 
 /// The version that an exchange was assigned to.
 pub(super) struct Assigned {
@@ -15,6 +20,31 @@ pub(super) struct Assigned {
     pub(super) version: usize,
     pub(super) by: AssignedBy,
     pub(super) evidence: Option<Role>,
+    /// The place of its route in the evidence.
+    place: Option<u8>,
+    answer: Cell<AwaitedAnswer>,
+}
+
+/// What the exchange says about the version that served it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Nothing bad.
+    Nobody,
+    /// An endpoint failed it, even if another one saved it; why the first one did.
+    Endpoint(ErrorReason),
+    /// Nothing at all: the client's fault, or ours.
+    Others,
+}
+
+/// How the time until a request's first byte is evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AwaitedAnswer {
+    /// Not, or not any more.
+    Uncounted,
+    /// It is, and while it waits it counts as soon as it is late.
+    Watched,
+    /// It is, but only when it has ended: while its body comes, the client may be the slow one.
+    Unwatched,
 }
 
 /// Counts as a request in flight at its endpoint while it lives.
@@ -24,6 +54,91 @@ pub(super) struct Attempt {
 }
 
 impl Assigned {
+    pub(super) fn new(service: Rc<ServiceView>, assignment: &Assignment, route: RouteId) -> Self {
+        let (version, by, evidence) = (assignment.version, assignment.by, assignment.evidence);
+        let epoch = service.split.epoch.as_ref().filter(|_| evidence.is_some());
+        let place = epoch.and_then(|epoch| epoch.routes.of_route(route));
+        Self { service, version, by, evidence, place, answer: Cell::new(AwaitedAnswer::Uncounted) }
+    }
+
+    /// The request is routed: it is evidence whatever comes of it.
+    pub(super) fn begin(&self, worker: usize, began: Timestamp, has_body: bool) {
+        let Some(arm) = self.arm(worker) else { return };
+        arm.routed.add(1);
+        if self.pace().is_none() {
+            return;
+        }
+        self.answer.set(if has_body { AwaitedAnswer::Unwatched } else { AwaitedAnswer::Watched });
+        if !has_body {
+            arm.waiting.enter(began);
+        }
+    }
+
+    /// It goes to an endpoint that has been asked for `age` by this worker. The times of a cold canary do not count.
+    pub(super) fn goes_to_one_of(&self, worker: usize, began: Timestamp, age: Duration) {
+        if self.evidence == Some(Role::Canary) && self.pace().is_some_and(|pace| age < pace.warmup) {
+            self.stop_waiting(worker, began);
+        }
+    }
+
+    /// The first byte of an answer is here.
+    pub(super) fn first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+        if blame != Blame::Nobody {
+            return self.no_first_byte(worker, began, micros, blame);
+        }
+        self.cells(worker).answered(micros);
+        if let Some((arm, limits)) = self.stop_waiting(worker, began) {
+            arm.answered(micros, limits);
+        }
+    }
+
+    /// It ended, or will end, without a good answer. A request that was late is late, and that its client waits no longer
+    /// is no excuse; that the client did not send all of it, or a lack of ours, is one.
+    pub(super) fn no_first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+        let place = self.stop_waiting(worker, began);
+        if let Some((arm, limits)) = place.filter(|_| blame != Blame::Others) {
+            arm.unanswered(micros, limits);
+        }
+    }
+
+    /// The exchange was whole and good.
+    pub(super) fn succeeded(&self, worker: usize) {
+        if let Some(arm) = self.arm(worker) {
+            arm.succeeded(self.place);
+        }
+    }
+
+    /// An endpoint failed the exchange. Whether it was the canary's.
+    pub(super) fn failed(&self, worker: usize, reason: ErrorReason) -> bool {
+        if let Some(arm) = self.arm(worker) {
+            arm.failed(self.place, reason);
+        }
+        self.evidence == Some(Role::Canary)
+    }
+
+    /// Where its time is booked, once.
+    fn stop_waiting(&self, worker: usize, began: Timestamp) -> Option<(&ArmCells, ArmLimits<'_>)> {
+        let awaited = self.answer.replace(AwaitedAnswer::Uncounted);
+        let (arm, limits) = (self.arm(worker)?, &self.pace()?.limits);
+        match awaited {
+            AwaitedAnswer::Uncounted => return None,
+            AwaitedAnswer::Watched => arm.waiting.leave(began),
+            AwaitedAnswer::Unwatched => {}
+        }
+        Some(match self.evidence? {
+            Role::Canary => (arm, limits.of_canary()),
+            Role::Stable => (arm, limits.of_stable()),
+        })
+    }
+
+    fn epoch(&self) -> Option<&Epoch> {
+        self.service.split.epoch.as_deref()
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        self.epoch()?.pace.as_ref()
+    }
+
     pub(super) fn policy(&self) -> &Policy {
         &self.service.policy
     }
@@ -33,8 +148,8 @@ impl Assigned {
     }
 
     /// Where it is booked: in the epoch that it was routed in, however late it ends.
-    pub(super) fn arm(&self, worker: usize) -> Option<&ArmCells> {
-        let cells = &self.service.split.epoch.as_ref()?.workers[worker];
+    fn arm(&self, worker: usize) -> Option<&ArmCells> {
+        let cells = &self.epoch()?.workers[worker];
         Some(match self.evidence? {
             Role::Canary => &cells.canary,
             Role::Stable => &cells.stable,

@@ -40,7 +40,7 @@ pub(super) async fn handle(
 async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
     let (mut parts, body) = request.into_parts();
     let view = exchange.worker.view();
-    let service = route(&view, &mut parts)?;
+    let service = route(exchange, &view, &mut parts)?;
     let assignment = choose_version(exchange, &service, &parts.headers)?;
     let timeouts = service.policy.timeouts;
     let outbound = prepare(exchange, parts, body, timeouts);
@@ -62,12 +62,13 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
 }
 
 /// Finds the service, on the one snapshot that the whole request is served from.
-fn route(view: &View, parts: &mut Parts) -> Result<Rc<ServiceView>, Refusal> {
+fn route(exchange: &mut Exchange, view: &View, parts: &mut Parts) -> Result<Rc<ServiceView>, Refusal> {
     level(parts)?;
     let asked = asked(parts)?;
     let request =
         RequestParts { host: &asked.host, path: &asked.path, method: &parts.method, headers: &parts.headers };
     let matched = view.snapshot.matcher.resolve(&request).ok_or(Refusal::NoRoute)?;
+    exchange.route = matched.route;
     if matched.strip > 0 {
         parts.uri = without_prefix(&parts.uri, &asked.path, matched.strip).ok_or(Refusal::BadTarget)?;
     }

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
 use super::assign::Assignment;
-use super::booking::{Assigned, Attempt};
+use super::booking::{Assigned, Attempt, Blame};
 use super::connection::Client;
 use super::fault::{AttemptError, Fault};
 use super::headers::new_request_id;
@@ -22,7 +22,7 @@ use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::routing::Role;
-use crate::domain::stats::{ErrorReason, FailedRequest, MethodLabel, SAMPLE_PATH, SAMPLE_WORD};
+use crate::domain::stats::{ErrorReason, FailedRequest, MethodLabel, RouteId, SAMPLE_PATH, SAMPLE_WORD};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -37,6 +37,7 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
+    pub(super) route: RouteId,
     has_body: bool,
     stream: Option<Rc<Stream>>,
     uri: Uri,
@@ -56,17 +57,6 @@ pub(super) struct Exchange {
     failure: Option<ErrorReason>,
     blame: Blame,
     closed: bool,
-}
-
-/// What the exchange says about the version that served it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blame {
-    /// Nothing bad.
-    Nobody,
-    /// An endpoint failed it, even if another one saved it.
-    Endpoint,
-    /// Nothing at all: the client's fault, or ours.
-    Others,
 }
 
 /// How an exchange ended.
@@ -98,6 +88,7 @@ impl Exchange {
             worker,
             client,
             upload: None,
+            route: RouteId::default(),
             assigned: None,
             attempt: None,
             endpoint: None,
@@ -114,17 +105,10 @@ impl Exchange {
 
     /// A version was chosen; if the request is evidence, it is so whatever comes of it.
     pub(super) fn assigned(&mut self, service: Rc<ServiceView>, assignment: &Assignment) {
-        let assigned = Assigned {
-            service,
-            version: assignment.version,
-            by: assignment.by,
-            evidence: assignment.evidence,
-        };
+        let assigned = Assigned::new(service, assignment, self.route);
         let worker = self.worker.index;
         assigned.cells(worker).in_flight.add(1);
-        if let Some(arm) = assigned.arm(worker) {
-            arm.routed.add(1);
-        }
+        assigned.begin(worker, self.started, self.has_body);
         self.client.life.allow_pauses_of(assigned.service.policy.timeouts.idle);
         self.assigned = Some(assigned);
     }
@@ -135,6 +119,9 @@ impl Exchange {
             self.repeats();
         }
         self.endpoint = Some(pool.address);
+        if let Some(assigned) = &self.assigned {
+            assigned.goes_to_one_of(self.worker.index, self.started, pool.age(self.started));
+        }
         self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
     }
 
@@ -153,7 +140,7 @@ impl Exchange {
             Fault::Client | Fault::Proxy => self.blame = Blame::Others,
             Fault::Endpoint => {
                 if self.blame == Blame::Nobody {
-                    self.blame = Blame::Endpoint;
+                    self.blame = Blame::Endpoint(error.reason());
                 }
                 self.failure.get_or_insert(error.reason());
                 self.endpoint_failed();
@@ -165,12 +152,16 @@ impl Exchange {
 
     /// The endpoint's head is here.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        self.upstream = Some(self.worker.clock.now() - self.started);
+        let took = self.worker.clock.now() - self.started;
+        self.upstream = Some(took);
         self.status = status;
         self.error = None;
         if status.is_server_error() {
             self.error = Some(ErrorReason::HttpServerError);
-            self.blame = Blame::Endpoint;
+            self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
+        }
+        if let Some(assigned) = &self.assigned {
+            assigned.first_byte(self.worker.index, self.started, micros(took), self.blame);
         }
     }
 
@@ -214,6 +205,7 @@ impl Exchange {
         };
         let took = self.worker.clock.now() - self.started;
         self.count(code, took);
+        self.end_wait(took);
         if end != End::ClientLeft {
             self.give_evidence(took);
         }
@@ -272,24 +264,21 @@ impl Exchange {
             }
             (None, None) => return,
         };
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         cells.request_bytes.add(self.bytes_in());
         cells.response_bytes.add(self.bytes_out);
-        cells.ended(MethodLabel::of(&self.method), code, micros);
+        cells.ended(MethodLabel::of(&self.method), code, micros(took));
     }
 
     fn give_evidence(&self, took: Duration) {
         let Some(assigned) = &self.assigned else { return };
-        let (Some(role), Some(arm)) = (assigned.evidence, assigned.arm(self.worker.index)) else { return };
         match self.blame {
             Blame::Others => {}
-            Blame::Nobody => arm.succeeded(),
-            Blame::Endpoint => {
-                if role == Role::Canary {
+            Blame::Nobody => assigned.succeeded(self.worker.index),
+            Blame::Endpoint(reason) => {
+                if assigned.evidence == Some(Role::Canary) {
                     assigned.keep_sample(|| self.failed_request(took));
                 }
-                arm.failed();
-                if role == Role::Canary {
+                if assigned.failed(self.worker.index, reason) {
                     // Control decides at once, not at its next tick.
                     self.worker.wake.notify_one();
                 }
@@ -310,6 +299,13 @@ impl Exchange {
             trace_id: trace_id(&self.traceparent).map(|id| FailedRequest::cut(id, SAMPLE_WORD)),
             endpoint: self.endpoint,
         }
+    }
+
+    fn end_wait(&self, took: Duration) {
+        let Some(assigned) = &self.assigned else { return };
+        let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
+        let blame = if sent { self.blame } else { Blame::Others };
+        assigned.no_first_byte(self.worker.index, self.started, micros(took), blame);
     }
 
     fn bytes_in(&self) -> u64 {
@@ -357,6 +353,10 @@ impl Drop for Exchange {
 /// The second field of `traceparent` (W3C Trace Context, section 3.2.2).
 fn trace_id(traceparent: &Option<HeaderValue>) -> Option<&str> {
     traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn proto(version: Version) -> &'static str {

@@ -1,6 +1,6 @@
 //! One worker's connections to one endpoint: the last used first, never one that may be dead already.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -42,6 +42,8 @@ pub(super) struct Pool {
     pub(super) cells: Arc<EndpointCells>,
     idle: RefCell<Vec<Idle>>,
     retired: Cell<bool>,
+    /// When this worker asked it for the first time.
+    first: OnceCell<Timestamp>,
 }
 
 struct Idle {
@@ -88,7 +90,13 @@ impl Pool {
             cells: endpoint.cells.clone(),
             idle: RefCell::default(),
             retired: Cell::new(false),
+            first: OnceCell::new(),
         }
+    }
+
+    /// For how long this worker has asked it, at `now`; asking for this is asking it.
+    pub(super) fn age(&self, now: Timestamp) -> Duration {
+        now - *self.first.get_or_init(|| now)
     }
 
     /// This worker's counters.

@@ -11,6 +11,7 @@ mod deploy;
 mod failures;
 mod health;
 mod history;
+mod judging;
 mod readme;
 mod releasing;
 mod reloading;

@@ -132,6 +132,7 @@ mod tests {
             canary_failures: 0,
             stable_requests,
             stable_failures: 0,
+            detail: Default::default(),
         }
     }
 

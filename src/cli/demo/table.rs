@@ -141,6 +141,7 @@ mod tests {
             canary_failures: 123,
             stable_requests: 123_456,
             stable_failures: 1_234,
+            detail: Default::default(),
         };
         let text = format!("  verdict  {}", judged(&verdict));
         assert_eq!(text.lines().count(), 3);

@@ -193,6 +193,7 @@ mod tests {
             canary_failures: 2,
             stable_requests: 12_345,
             stable_failures: 3,
+            detail: Box::default(),
         };
         let rollout = RolloutStatus {
             number: 4,

@@ -78,6 +78,7 @@ fn aborted(store: &mut Store) -> Machine {
         canary_failures: 1,
         stable_requests: 500,
         stable_failures: 2,
+        detail: Box::default(),
     };
     let (verb, outcome) = ("abort".to_owned(), CommandOutcome::Done);
     let command = Fact::Command { verb, outcome, detail: None };

@@ -56,6 +56,7 @@ fn machine() -> (Machine, Vec<Transition>) {
         canary_failures: 1,
         stable_requests: 90_000,
         stable_failures: 99,
+        detail: Default::default(),
     };
     let judgement = Judgement { decision: Decision::Advance, verdict };
     let later = NOW + Duration::from_secs(60);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Advance, Analysis, Assessment, Metric, OnMaxTime, Outcome, Verdict};
-use crate::domain::stats::{EpochCounts, odds};
+use super::{Advance, Analysis, Assessment, Detail, Metric, OnMaxTime, Outcome, Verdict};
+use crate::domain::stats::{EpochCounts, Quantile, odds};
 
 /// What to do with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct StepProgress {
     pub pause: Duration,
 }
 
-/// One failure alone never aborts, whatever alpha is.
-const FAILURES: u64 = 2;
+/// One failure or slow answer alone never aborts, whatever alpha is.
+const BAD_EVENTS: u64 = 2;
 /// ln 5: no advance while the evidence of harm is at or above this.
 const SUSPICIOUS: f64 = 1.609_437_912_434_100_4;
 /// The least number of canary requests for [`OnMaxTime::AdvanceIfNoHarm`].
@@ -76,8 +76,11 @@ impl Assessment {
             return self.against(Outcome::Failed, analysis, self.total);
         }
         if self.step.canary.completed == 0 {
-            let rule = "no data: no canary request has ended in this step";
-            return self.no_judgement(analysis, rule.to_owned());
+            let rule = match self.step.canary.routed {
+                0 => "no data: no request was sent to the canary in this step".to_owned(),
+                sent => format!("no data: {sent} sent to the canary in this step, none has ended"),
+            };
+            return self.no_judgement(analysis, rule);
         }
         if self.stable_failing {
             let limit = percent(guard_limit(analysis));
@@ -92,14 +95,26 @@ impl Assessment {
         }
         let outcome = if self.proven() { Outcome::Successful } else { Outcome::Inconclusive };
         let margin = &analysis.promote_margin;
-        let bound = rise(margin.relative, margin.absolute);
-        let rule = format!("errors: canary proven below {bound}");
-        says(outcome, rule, (self.promote_log_e, margin.alpha), self.step)
+        let rule = match self.findings.gate {
+            Metric::Latency(quantile) => promotable(quantile),
+            Metric::Errors | Metric::Guard | Metric::Route => {
+                format!("errors: canary proven below {}", rise(margin.relative, margin.absolute))
+            }
+        };
+        let detail = Detail { answers: self.findings.gate_answers, ..self.step_detail() };
+        Verdict {
+            detail: Box::new(detail),
+            ..says(outcome, rule, (self.promote_log_e, margin.alpha), self.step)
+        }
     }
 
     /// Whether it is proven that the canary is worse than tolerated.
     fn harmful(&self) -> bool {
-        self.harm_log_e >= self.harm_bound && self.total.canary.failed >= FAILURES
+        let bad_events = match self.leading {
+            Metric::Errors | Metric::Guard | Metric::Route => self.total.canary.failed,
+            Metric::Latency(_) => self.findings.harm_answers.map_or(0, |answers| answers.canary_slow),
+        };
+        self.harm_log_e >= self.harm_bound && bad_events >= BAD_EVENTS
     }
 
     fn suspicious(&self) -> bool {
@@ -114,18 +129,41 @@ impl Assessment {
     /// By the rule that would end the rollout.
     fn against(&self, outcome: Outcome, analysis: &Analysis, counts: EpochCounts) -> Verdict {
         let leading = if self.comparable || self.harmful() { self.leading } else { Metric::Guard };
+        let tolerated = rise(analysis.tolerated_rise.relative, analysis.tolerated_rise.absolute);
         let rule = match leading {
-            Metric::Errors => {
-                let tolerated = &analysis.tolerated_rise;
-                format!("errors: canary at most {}", rise(tolerated.relative, tolerated.absolute))
-            }
+            Metric::Errors => format!("errors: canary at most {tolerated}"),
             Metric::Guard => format!("guard: canary at most {}", percent(guard_limit(analysis))),
+            Metric::Latency(quantile) => self.slow_rule(quantile, analysis),
+            Metric::Route => {
+                let route = self.findings.route.as_ref().map_or("?", |route| route.name.as_str());
+                format!("route {route}: canary at most {tolerated}")
+            }
         };
-        says(outcome, rule, (self.harm_log_e, analysis.alpha), counts)
+        let kinds =
+            if outcome == Outcome::Failed { self.findings.total_kinds } else { self.findings.step_kinds };
+        let detail = Detail {
+            kinds: kinds.occurred(),
+            route: self.findings.route.clone().filter(|_| !matches!(leading, Metric::Latency(_))),
+            answers: self.findings.harm_answers.filter(|_| matches!(leading, Metric::Latency(_))),
+        };
+        Verdict { detail: Box::new(detail), ..says(outcome, rule, (self.harm_log_e, analysis.alpha), counts) }
+    }
+
+    fn slow_rule(&self, quantile: Quantile, analysis: &Analysis) -> String {
+        let tolerated = analysis.latency.as_ref().map_or(1.0, |latency| latency.tolerated);
+        let limit = self.findings.harm_answers.and_then(|answers| answers.canary_limit_micros);
+        let limit = limit.map_or(String::new(), |micros| format!(" (now {})", millis(micros)));
+        let name = quantile.as_str();
+        format!("latency {name}: canary at most {tolerated} × stable{limit}")
     }
 
     fn no_judgement(&self, analysis: &Analysis, rule: String) -> Verdict {
-        says(Outcome::Error, rule, (self.promote_log_e, analysis.promote_margin.alpha), self.step)
+        let evidence = (self.promote_log_e, analysis.promote_margin.alpha);
+        Verdict { detail: Box::new(self.step_detail()), ..says(Outcome::Error, rule, evidence, self.step) }
+    }
+
+    fn step_detail(&self) -> Detail {
+        Detail { kinds: self.findings.step_kinds.occurred(), ..Detail::default() }
     }
 }
 
@@ -140,7 +178,14 @@ fn says(outcome: Outcome, rule: String, (log_e, alpha): (f64, f64), counts: Epoc
         canary_failures: counts.canary.failed,
         stable_requests: counts.stable.completed,
         stable_failures: counts.stable.failed,
+        detail: Box::default(),
     }
+}
+
+fn promotable(quantile: Quantile) -> String {
+    let margin = quantile.promotable();
+    let bound = rise(margin.relative, margin.absolute);
+    format!("latency {}: canary proven late less often than {bound}", quantile.as_str())
 }
 
 /// The share of failures that the guard allows: as configured, else 5 %.
@@ -152,6 +197,11 @@ fn rise(relative: f64, absolute: f64) -> String {
     format!("{relative} × stable + {}", percent(absolute))
 }
 
+/// Microseconds as people write them.
+fn millis(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+}
+
 /// A fraction as people write it, exact to a ten-thousandth of a percent.
 fn percent(fraction: f64) -> String {
     format!("{} %", (fraction * 1e6).round() / 1e4)
@@ -160,6 +210,7 @@ fn percent(fraction: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rollout::Findings;
     use crate::domain::stats::ArmCounts;
 
     fn counts(completed: u64, failed: u64) -> EpochCounts {
@@ -181,6 +232,7 @@ mod tests {
             split_suspect: false,
             step: counts(900, 0),
             total: counts(1000, 5),
+            findings: Findings::default(),
         }
     }
 
@@ -236,16 +288,16 @@ mod tests {
     #[test]
     fn one_failure_alone_never_ends_a_rollout() {
         let assessment = Assessment { harm_log_e: 50.0, total: counts(1, 1), ..proven() };
-        assert_eq!(decided(assessment, 60), Decision::Hold);
+        assert_eq!(decided(assessment.clone(), 60), Decision::Hold);
         assert_eq!(assessment.verdict(&Analysis::default()).outcome, Outcome::Inconclusive);
     }
 
     #[test]
     fn with_nothing_to_compare_the_minimums_and_the_guard_decide() {
         let alone = Assessment { comparable: false, promote_log_e: 0.0, ..proven() };
-        assert_eq!(decided(alone, 29), Decision::Hold);
-        assert_eq!(decided(alone, 30), Decision::Advance);
-        assert_eq!(decided(Assessment { step: counts(49, 0), ..alone }, 60), Decision::Hold);
+        assert_eq!(decided(alone.clone(), 29), Decision::Hold);
+        assert_eq!(decided(alone.clone(), 30), Decision::Advance);
+        assert_eq!(decided(Assessment { step: counts(49, 0), ..alone.clone() }, 60), Decision::Hold);
         assert_eq!(decided(Assessment { harm_log_e: 1.7, ..alone }, 60), Decision::Hold);
     }
 
@@ -255,7 +307,7 @@ mod tests {
         let harm = Assessment { harm_log_e: 1e5, ..proven() };
         let table = [
             (proven(), Outcome::Successful, "errors: canary proven below 1.25 × stable + 0.5 %", 20.0, 900),
-            (harm, Outcome::Failed, "errors: canary at most 1.1 × stable + 0.02 %", 100.0, 1000),
+            (harm.clone(), Outcome::Failed, "errors: canary at most 1.1 × stable + 0.02 %", 100.0, 1000),
             (
                 Assessment { leading: Metric::Guard, ..harm },
                 Outcome::Failed,

@@ -32,4 +32,4 @@ pub use plan::{
     ToleratedRise,
 };
 pub use reason::{Ordered, Reason, Refused};
-pub use verdict::{Assessment, Metric, Outcome, Verdict};
+pub use verdict::{Assessment, Detail, Findings, Metric, Outcome, RouteCounts, SlowAnswers, Verdict};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, Hook};
 use crate::domain::Weight;
+use crate::domain::stats::Quantile;
 
 /// The plan of a rollout. Has at least one step; weights rise from step to step and the last is 100 %
 /// (the config sees to it). Only the canary strategy judges its last step; with the others it is one with the bake.
@@ -132,8 +133,15 @@ pub struct Latency {
     /// Which of stable's quantiles are looked at: any of 0.5, 0.9 and 0.99, each once. Default: all three.
     pub quantiles: Vec<f64>,
     /// How many times as slow as stable's a canary's answer may be before it counts as slow; 1 to 16, kept to the next
-    /// bucket edge (4.4 %). Default 1.189: four buckets.
+    /// bucket edge (4.4 %), and never less than a millisecond. Default 1.189: four buckets.
     pub tolerated: f64,
+    /// Which of the quantiles must be proven before a step is left. Default: 0.5 and 0.9, as far as they are looked at.
+    #[serde(default = "default_gates")]
+    pub gates: Vec<f64>,
+    /// For so long after its first request the times of a canary's endpoint do not count: caches are cold. At the most
+    /// [`Advance::min_time`]. Default 15 s.
+    #[serde(default = "default_warmup")]
+    pub warmup: Duration,
 }
 
 /// A canary's error rate is tolerated up to `relative × stable's + absolute`.
@@ -225,7 +233,7 @@ impl Default for Analysis {
             tolerated_rise: ToleratedRise { relative: 1.10, absolute: 0.0002 },
             promote_margin: PromoteMargin { relative: 1.25, absolute: 0.005, alpha: 0.05 },
             max_error_rate: None,
-            latency: None,
+            latency: Some(Latency::default()),
             dry_run: false,
         }
     }
@@ -233,6 +241,30 @@ impl Default for Analysis {
 
 impl Default for Latency {
     fn default() -> Self {
-        Self { quantiles: vec![0.5, 0.9, 0.99], tolerated: 1.189 }
+        let (gates, warmup) = (default_gates(), default_warmup());
+        Self { quantiles: Self::QUANTILES.to_vec(), tolerated: 1.189, gates, warmup }
     }
+}
+
+impl Latency {
+    /// Those that can be looked at.
+    pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
+    /// The quantiles that are looked at.
+    pub fn wanted(&self) -> Vec<Quantile> {
+        self.quantiles.iter().filter_map(|value| Quantile::of(*value)).collect()
+    }
+
+    /// Whether this quantile must be proven before a step is left.
+    pub fn gates_at(&self, quantile: Quantile) -> bool {
+        self.gates.iter().any(|value| Quantile::of(*value) == Some(quantile))
+    }
+}
+
+fn default_gates() -> Vec<f64> {
+    vec![0.5, 0.9]
+}
+
+fn default_warmup() -> Duration {
+    Duration::from_secs(15)
 }

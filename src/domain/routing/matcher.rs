@@ -3,13 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::iter::successors;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use siphasher::sip::SipHasher13;
 
 use super::{HostPattern, PathPrefix};
+use crate::domain::stats::RouteId;
 
 /// What a route asks of a request. Everything given must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Matched {
     pub service: usize,
     /// How many bytes to take off the start of the (normalised) path; 0: none.
     pub strip: usize,
+    /// Which route it was.
+    pub route: RouteId,
 }
 
 /// All routes of all services, ready for lookup.
@@ -92,6 +95,33 @@ struct Depths {
 
 /// Only the config puts keys in, so nobody outside can make them collide; fixed keys keep this pure.
 type ByName<T> = HashMap<Box<str>, T, BuildHasherDefault<SipHasher13>>;
+
+impl RouteMatch {
+    /// The same for routes that match the same requests, wherever they stand in a config. Two others share one with a
+    /// chance of 2^-64.
+    pub fn id(&self) -> RouteId {
+        let mut methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let mut headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        methods.sort_unstable();
+        headers.sort_unstable();
+        let mut hasher = SipHasher13::new();
+        (&self.host, &self.path, methods, headers).hash(&mut hasher);
+        RouteId(hasher.finish())
+    }
+
+    /// As people know it: `shop.example/api`, `POST shop.example/api x-beta=1`.
+    pub fn shown(&self) -> String {
+        let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let mut shown = format!("{}{}", self.host, self.path);
+        if !methods.is_empty() {
+            shown = format!("{} {shown}", methods.join(","));
+        }
+        let headers = self.headers.iter();
+        headers
+            .fold(shown, |shown, (name, value)| format!("{shown} {name}={}", value.to_str().unwrap_or("…")))
+    }
+}
 
 impl Matcher {
     /// For these routes, each with the index of its service, in the config's order.
@@ -169,8 +199,8 @@ impl HostRoutes {
         let strip = if route.strip_prefix { prefix.len() } else { 0 };
         self.depths.insert(prefix.matches('/').count());
         self.longest = self.longest.max(prefix.len());
-        let rule =
-            Rule { methods: route.methods, headers: route.headers, matched: Matched { service, strip } };
+        let matched = Matched { service, strip, route: route.id() };
+        let rule = Rule { methods: route.methods, headers: route.headers, matched };
         self.paths.entry(prefix.into()).or_default().push(rule);
     }
 
@@ -372,6 +402,17 @@ mod tests {
         for (segments, expected) in [(79, 2), (80, 0), (89, 0), (90, 1), (200, 1)] {
             assert_eq!(service(&matcher, "", &"/x".repeat(segments)), Some(expected), "{segments}");
         }
+    }
+
+    #[test]
+    fn a_route_is_known_by_what_it_asks_for_and_by_nothing_else() {
+        let methods = |methods: &[Method]| RouteMatch { methods: methods.to_vec(), ..route("shop", "/api") };
+        let both = methods(&[Method::GET, Method::POST]);
+        assert_eq!(both.id(), methods(&[Method::POST, Method::GET]).id());
+        assert_eq!(both.id(), RouteMatch { strip_prefix: true, ..both.clone() }.id());
+        assert_ne!(both.id(), methods(&[Method::GET]).id());
+        assert_ne!(route("shop", "/").id(), route("*", "/").id());
+        assert_eq!(both.shown(), "GET,POST shop/api");
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl<T> Index<usize> for PerWorker<T> {
 pub struct VersionCells {
     codes: Box<[OnceLock<Box<[Count; MethodLabel::ALL.len()]>>; CODES]>,
     durations: [OnceLock<Box<Histogram>>; CodeClass::ALL.len()],
+    first_bytes: OnceLock<Box<Histogram>>,
     errors: [Count; ErrorReason::ALL.len()],
     /// Requests being answered now.
     pub in_flight: Gauge,
@@ -109,6 +110,7 @@ impl Default for VersionCells {
         Self {
             codes: Box::new([const { OnceLock::new() }; CODES]),
             durations: Default::default(),
+            first_bytes: OnceLock::new(),
             errors: Default::default(),
             in_flight: Gauge::default(),
             request_bytes: Count::default(),
@@ -126,6 +128,17 @@ impl VersionCells {
         let methods = self.codes[usize::from(code - 100)].get_or_init(Box::default);
         methods[method as usize].add(1);
         self.durations[CodeClass::of(code) as usize].get_or_init(Box::default).record(micros);
+    }
+
+    /// Counts an answer that is no failure, by the time until its first byte.
+    #[inline]
+    pub fn answered(&self, micros: u64) {
+        self.first_bytes.get_or_init(Box::default).record(micros);
+    }
+
+    /// Times until the first byte of answers that are no failures; `None` before the first.
+    pub fn first_bytes(&self) -> Option<&Histogram> {
+        self.first_bytes.get().map(AsRef::as_ref)
     }
 
     /// Counts an attempt on an endpoint that failed.

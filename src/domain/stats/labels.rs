@@ -101,7 +101,8 @@ impl CodeClass {
 }
 
 /// Why a request got no good answer, in the words of RFC 9209 section 2.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorReason {
     /// No endpoint is ready.
     DestinationUnavailable,

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::wait::LIMIT;
 use super::wire::{Framing, Head, read_body, read_chunk};
@@ -29,9 +30,14 @@ impl<S: Read + Write + Send> Stream for S {}
 impl Client {
     /// Connects to a listener.
     pub(crate) fn connect(to: SocketAddr) -> io::Result<Self> {
+        Self::with_patience(to, LIMIT)
+    }
+
+    /// Waits no longer than that for any part of an answer.
+    pub(crate) fn with_patience(to: SocketAddr, patience: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_read_timeout(Some(patience))?;
         Ok(Self { stream: BufReader::new(Box::new(stream)), closing: false })
     }
 

@@ -256,7 +256,7 @@ fn exchange(reader: &mut BufReader<TcpStream>, shared: &Shared, head: Head) -> i
     let body = read_body(reader, head.framing(Framing::Length(0))?)?;
     let closes = head.closes();
     shared.state().last_seen = Some(Seen { head: head.clone(), body });
-    let Some(answer) = decide(shared, number) else { return Ok(false) };
+    let Some(answer) = decide(shared, number, head.word(1)) else { return Ok(false) };
     let to = reader.get_mut();
     match answer {
         Answer::Status(status) => {
@@ -273,7 +273,7 @@ fn exchange(reader: &mut BufReader<TcpStream>, shared: &Shared, head: Head) -> i
 }
 
 /// Waits as the script says, then reads the answer from it.
-fn decide(shared: &Shared, number: u64) -> Option<Answer> {
+fn decide(shared: &Shared, number: u64, path: &str) -> Option<Answer> {
     let arrived = now();
     let mut state = shared.state();
     loop {
@@ -288,7 +288,8 @@ fn decide(shared: &Shared, number: u64) -> Option<Answer> {
         let nap = if left.is_zero() { LIMIT } else { left };
         state = shared.changed.wait_timeout(state, nap).expect("no thread panics with the state").0;
     }
-    let fails_now = state.script.fail_every.is_some_and(|n| number.is_multiple_of(n));
+    let fails_now = state.script.fail_every.is_some_and(|n| number.is_multiple_of(n))
+        || state.script.fail_path == Some(path);
     let answer = if fails_now { Answer::Status(503) } else { state.script.answer.clone() };
     let failed = match answer {
         Answer::Status(status) => status >= 500,

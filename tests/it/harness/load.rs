@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::client::{Client, Response};
-use super::wait::{now, until};
+use super::wait::{LIMIT, now, until};
 
 /// Errors that are kept word for word.
 const KEPT: usize = 20;
@@ -21,6 +21,8 @@ pub(crate) struct Load {
     per_second: Option<u32>,
     requests: u64,
     method: &'static str,
+    path: &'static str,
+    patience: Duration,
 }
 
 /// A load that runs. Stops when dropped.
@@ -51,7 +53,15 @@ struct Shared {
 impl Load {
     /// GETs over 8 keep-alive connections, as fast as they are answered, until stopped.
     pub(crate) fn on(to: SocketAddr) -> Self {
-        Self { to, connections: 8, per_second: None, requests: u64::MAX, method: "GET" }
+        Self {
+            to,
+            connections: 8,
+            per_second: None,
+            requests: u64::MAX,
+            method: "GET",
+            path: "/",
+            patience: LIMIT,
+        }
     }
 
     /// Over so many connections.
@@ -72,6 +82,16 @@ impl Load {
     /// With another method.
     pub(crate) fn method(self, method: &'static str) -> Self {
         Self { method, ..self }
+    }
+
+    /// For another path.
+    pub(crate) fn path(self, path: &'static str) -> Self {
+        Self { path, ..self }
+    }
+
+    /// From clients that go away when nothing comes for so long.
+    pub(crate) fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs until all requests are answered.
@@ -115,10 +135,10 @@ impl Load {
     fn one(&self, connection: &mut Option<Client>, shared: &Shared) {
         let answer = match connection.take() {
             Some(client) => Ok(client),
-            None => Client::connect(self.to),
+            None => Client::with_patience(self.to, self.patience),
         }
         .and_then(|mut client| {
-            let response = client.request(self.method, "/", &[], b"")?;
+            let response = client.request(self.method, self.path, &[], b"")?;
             Ok((client, response))
         });
         match answer {

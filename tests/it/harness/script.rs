@@ -9,6 +9,8 @@ pub(crate) struct Script {
     pub(crate) answer: Answer,
     /// Every n-th request is answered 503 instead.
     pub(crate) fail_every: Option<u64>,
+    /// Every request for this path is answered 503 instead.
+    pub(crate) fail_path: Option<&'static str>,
     /// Before the answer.
     pub(crate) latency: Duration,
     /// How many requests a connection serves; the one after finds it closed.
@@ -41,6 +43,7 @@ impl Default for Script {
         Self {
             answer: Answer::Status(200),
             fail_every: None,
+            fail_path: None,
             latency: Duration::ZERO,
             requests_per_connection: u64::MAX,
             health: 200,

@@ -66,6 +66,7 @@ pub(super) fn verdict(outcome: Outcome) -> Verdict {
         canary_failures: 1,
         stable_requests: 5000,
         stable_failures: 7,
+        detail: Default::default(),
     }
 }
 
