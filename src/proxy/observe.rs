@@ -287,9 +287,7 @@ impl Exchange {
             Blame::Others => {}
             Blame::Nobody => arm.succeeded(),
             Blame::Endpoint => {
-                if role == Role::Canary {
-                    assigned.keep_sample(|| self.failed_request(took));
-                }
+                assigned.keep_sample(|| self.failed_request(took));
                 arm.failed();
                 if role == Role::Canary {
                     // Control decides at once, not at its next tick.
