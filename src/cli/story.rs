@@ -2,7 +2,7 @@
 
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use super::history::because;
-use super::view::{count, duration, moment, odds, time_of_day};
+use super::view::{count, duration, moment, odds};
 use crate::control::journal::{RolloutStory, RolloutSummary, Sample, Told};
 use crate::control::report::ServiceStatus;
 use crate::domain::rollout::{Outcome, Verdict};
@@ -60,7 +60,7 @@ fn at_step(rollout: &RolloutSummary) -> String {
 
 fn timeline(story: &RolloutStory) -> Grid {
     let mut grid = Grid::new(&[
-        ("TIME", Align::Left),
+        ("TIME (UTC)", Align::Left),
         ("PHASE", Align::Left),
         ("STEP", Align::Right),
         ("WEIGHT", Align::Right),
@@ -72,7 +72,8 @@ fn timeline(story: &RolloutStory) -> Grid {
     for told in shown {
         // The day is said once, and again when it is another one.
         let today = told.at.split('T').next().unwrap_or_default();
-        let time = if today == day { time_of_day(&told.at) } else { moment(&told.at) };
+        let time =
+            if today == day { clock(&told.at).to_owned() } else { format!("{today} {}", clock(&told.at)) };
         day = today;
         let change = told.change.as_ref();
         let tint = match change.map(|change| change.to.as_str()) {
@@ -105,7 +106,7 @@ fn carried_out(command: &Told, story: &RolloutStory) -> bool {
 }
 
 fn judged(told: &Told, verdict: &Verdict, look: Look) -> String {
-    let time = time_of_day(&told.at);
+    let time = format!("{} UTC", clock(&told.at));
     let head = match &told.change {
         Some(change) => format!("The verdict at {time}, which led to {}", change.to),
         None => format!("The verdict at {time}"),
@@ -154,7 +155,7 @@ fn samples(samples: &[Sample], look: Look) -> String {
         return String::new();
     }
     let mut grid = Grid::new(&[
-        ("TIME", Align::Left),
+        ("TIME (UTC)", Align::Left),
         ("METHOD", Align::Left),
         ("PATH", Align::Left),
         ("ANSWER", Align::Left),
@@ -165,7 +166,7 @@ fn samples(samples: &[Sample], look: Look) -> String {
     ]);
     for sample in samples {
         grid.push([
-            Cell::plain(time_of_day(&sample.at)),
+            Cell::plain(clock(&sample.at)),
             Cell::plain(&sample.method),
             Cell::plain(&sample.path),
             Cell::plain(answer(sample)),
@@ -189,5 +190,118 @@ fn answer(sample: &Sample) -> String {
         (Some(status), Some(error)) => format!("{status}, {error}"),
         (None, Some(error)) => error.to_owned(),
         (None, None) => "none".to_owned(),
+    }
+}
+
+/// `2024-05-01T10:00:00.123Z` as `10:00:00.123`: what happens in one second has an order too.
+fn clock(rfc3339: &str) -> &str {
+    rfc3339.split_once('T').map_or(rfc3339, |(_day, time)| time.trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grid::Colour;
+    use super::*;
+    use crate::control::journal::Change;
+
+    const PLAIN: Look = Look { width: None, colour: Colour::None, terminal: false };
+
+    fn told(id: u64, at: &str, to: &str, step: u64, weight: f64, text: &str) -> Told {
+        Told {
+            id,
+            at: at.into(),
+            kind: "transition".into(),
+            text: text.into(),
+            change: Some(Change { from: String::new(), to: to.into(), step, weight }),
+            verdict: None,
+            who: None,
+            why: None,
+            raw: None,
+        }
+    }
+
+    fn story() -> RolloutStory {
+        let verdict = Verdict {
+            outcome: Outcome::Failed,
+            rule: "errors: canary at most 1.1 × stable + 0.02 %".into(),
+            value: 781.2,
+            bound: 100.0,
+            canary_requests: 3,
+            canary_failures: 3,
+            stable_requests: 88,
+            stable_failures: 0,
+        };
+        let aborted = told(2, "2024-05-02T00:00:01.250Z", "aborted", 1, 0.0, "canary is worse than stable");
+        RolloutStory {
+            rollout: RolloutSummary {
+                service: "web".into(),
+                number: 3,
+                stable: "v1".into(),
+                canary: "v2".into(),
+                started: "2024-05-01T23:59:59.000Z".into(),
+                ended: Some("2024-05-02T00:00:01.250Z".into()),
+                outcome: Some("aborted".into()),
+                phase: "aborted".into(),
+                reason: "canary is worse than stable".into(),
+                step: 1,
+                steps: Some(3),
+                who: None,
+                why: None,
+            },
+            timeline: vec![
+                told(1, "2024-05-01T23:59:59.000Z", "stepping", 1, 12.5, "canary is ready"),
+                Told { verdict: Some(verdict), ..aborted },
+            ],
+            samples: vec![Sample {
+                at: "2024-05-02T00:00:01.100Z".into(),
+                method: "GET".into(),
+                path: "/cart\u{1b}[2J".into(),
+                status: None,
+                error: Some("connection_refused".into()),
+                duration_ms: 0.75,
+                request_id: "4bf92f".into(),
+                trace_id: None,
+                endpoint: Some("127.0.0.1:9002".into()),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_story_reads_from_top_to_bottom() {
+        let expected = "\
+web, rollout 3, v1 to v2: aborted after 2.2 s, at step 1 of 3: canary is worse than stable
+
+  TIME (UTC)               PHASE     STEP  WEIGHT  WHAT
+  2024-05-01 23:59:59.000  stepping     1  12.5 %  canary is ready
+  2024-05-02 00:00:01.250  aborted      1     0 %  canary is worse than stable
+
+The verdict at 00:00:01.250 UTC, which led to aborted
+  verdict  Failed
+  rule     errors: canary at most 1.1 × stable + 0.02 %
+  measured odds of 781 : 1 that this is broken; from 100 : 1 on it counts as proven
+  counted  canary 3 of 3 requests failed, stable 0 of 88
+
+A request that the canary failed
+  TIME (UTC)    METHOD  PATH        ANSWER                TOOK  ENDPOINT        REQUEST
+  00:00:01.100  GET     /cart\u{fffd}[2J  connection_refused  0.8 ms  127.0.0.1:9002  4bf92f
+";
+        assert_eq!(render(&story(), None, PLAIN), expected);
+    }
+
+    #[test]
+    fn a_command_that_was_carried_out_is_told_once_and_one_that_was_refused_is_told_too() {
+        let mut story = story();
+        let by_ada = |told: Told| Told { who: Some("ada".into()), why: Some("it smells".into()), ..told };
+        let at = "2024-05-02T00:00:02.000Z";
+        let command =
+            |id, text: &str| Told { kind: "command".into(), change: None, ..told(id, at, "", 0, 0.0, text) };
+        story.timeline = vec![
+            by_ada(command(3, "pause: refused: no")),
+            by_ada(command(4, "abort: done")),
+            by_ada(told(5, at, "aborted", 1, 0.0, "operator: abort")),
+        ];
+        let shown = render(&story, None, PLAIN);
+        assert!(shown.contains("pause: refused: no: it smells"), "{shown}");
+        assert!(shown.contains("operator: abort: it smells") && !shown.contains("abort: done"), "{shown}");
     }
 }

@@ -156,9 +156,9 @@ impl Assigned {
         })
     }
 
-    /// Keeps what `request` makes for people who look for the cause, as long as there is room.
+    /// Keeps what `request` makes, if it is the canary's, for people who look for the cause; as long as there is room.
     pub(super) fn keep_sample(&self, request: impl FnOnce() -> FailedRequest) {
-        if let Some(epoch) = &self.service.split.epoch {
+        if let (Some(Role::Canary), Some(epoch)) = (self.evidence, &self.service.split.epoch) {
             epoch.samples.keep(request);
         }
     }

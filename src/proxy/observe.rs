@@ -1,6 +1,8 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod sample;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::routing::Role;
-use crate::domain::stats::{ErrorReason, FailedRequest, MethodLabel, RouteId, SAMPLE_PATH, SAMPLE_WORD};
+use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -286,21 +288,6 @@ impl Exchange {
         }
     }
 
-    /// For people who look for the cause later.
-    fn failed_request(&self, took: Duration) -> FailedRequest {
-        FailedRequest {
-            at: self.started + took,
-            method: FailedRequest::cut(self.method.as_str(), SAMPLE_WORD),
-            path: FailedRequest::cut(self.uri.path(), SAMPLE_PATH),
-            status: self.upstream.map(|_| self.status.as_u16()),
-            error: self.error.or(self.failure),
-            duration: took,
-            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
-            trace_id: trace_id(&self.traceparent).map(|id| FailedRequest::cut(id, SAMPLE_WORD)),
-            endpoint: self.endpoint,
-        }
-    }
-
     fn end_wait(&self, took: Duration) {
         let Some(assigned) = &self.assigned else { return };
         let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
@@ -319,7 +306,7 @@ impl Exchange {
         self.worker.log.borrow_mut().record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
-            trace_id: trace_id(&self.traceparent),
+            trace_id: self.trace_id(),
             client_ip: self.client.ip,
             method: self.method.as_str(),
             scheme: "http",
@@ -348,11 +335,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
     }
-}
-
-/// The second field of `traceparent` (W3C Trace Context, section 3.2.2).
-fn trace_id(traceparent: &Option<HeaderValue>) -> Option<&str> {
-    traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
 }
 
 fn micros(took: Duration) -> u64 {
