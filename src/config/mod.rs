@@ -4,9 +4,11 @@
 //! for, so the code that reads is the only list of keys there is.
 
 mod address;
+mod checks;
 mod diagnostics;
 mod duration;
 mod file;
+mod hooks;
 mod interpolate;
 mod key;
 mod policies;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::file::{DAY, MILLISECOND};
 use super::reader::Table;
 use super::value::Value;
+use super::{checks, hooks};
 use crate::domain::Weight;
 use crate::domain::rollout::{
     Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, ToleratedRise,
@@ -18,7 +19,7 @@ const MOST_RELATIVE: f64 = 100.0;
 
 /// The plan of a service's rollouts.
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
-    table.unserved(&["rescue", "hooks", "salt"]);
+    table.unserved(&["rescue", "salt"]);
     let default = Plan::default();
     if let Some(value) = table.value("strategy") {
         // There is one strategy so far: the word is only checked.
@@ -33,6 +34,8 @@ pub(super) fn plan(table: &mut Table<'_>) -> Plan {
         on_failure: on_failure.unwrap_or_default(),
         bake: table.duration("bake", Duration::ZERO..=MONTH, default.bake),
         analysis: table.table("analysis", analysis),
+        hooks: hooks::read(table),
+        checks: checks::read(table),
         ..default
     }
 }
