@@ -2,7 +2,7 @@
 
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use crate::control::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus};
-use crate::domain::rollout::{Outcome, Verdict};
+use crate::domain::rollout::{Outcome, Standing, Verdict};
 
 /// Odds at and above this are cut off by the judge.
 const HIGHEST: f64 = 1e12;
@@ -147,6 +147,15 @@ fn render_rollout(rollout: &RolloutStatus, look: Look) -> String {
     } else if under_way && (rollout.harm.is_some() || rollout.proof.is_some()) {
         out.push_str(&labelled("evidence", Tint::Faint, &both_odds(rollout), look));
     }
+    for check in &rollout.checks {
+        let (word, tint) = match check.standing {
+            Standing::Unknown => ("unknown", Tint::Warning),
+            Standing::Good => ("good", Tint::Good),
+            Standing::Suspicious => ("suspicious", Tint::Warning),
+            Standing::Failed => ("failed", Tint::Bad),
+        };
+        out.push_str(&labelled("check", tint, &format!("{}: {word} ({})", check.name, check.text), look));
+    }
     out
 }
 
@@ -164,6 +173,7 @@ fn conclusion(rollout: &RolloutStatus) -> String {
 
 fn evidence(rollout: &RolloutStatus, verdict: &Verdict) -> String {
     match both_odds(rollout) {
+        _ if verdict.is_of_check() => format!("measured {} (bound {})", verdict.value, verdict.bound),
         none if none.is_empty() => {
             format!("evidence {} (decides at {})", odds(verdict.value), odds(verdict.bound))
         }
@@ -346,6 +356,7 @@ mod tests {
             }),
             harm: Some(Odds { value: 0.4, bound: 100.0 }),
             proof: Some(Odds { value: 12.2, bound: 20.0 }),
+            checks: Vec::new(),
             started: "2024-05-01T09:58:00.000Z".into(),
             ended: None,
         }

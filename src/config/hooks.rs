@@ -42,9 +42,8 @@ fn hook(table: &mut Table<'_>) -> Option<Hook> {
     let policies =
         [("pause", Otherwise::Pause), ("abort", Otherwise::Abort), ("continue", Otherwise::Continue)];
     let at = table.required("at", "write `at = \"promote\"`").and_then(|value| value.choice(&points, &[]));
-    let address = table
-        .required("url", "write `url = \"http://ci.example/gate\"`")
-        .and_then(|value| value.parsed(url));
+    let address =
+        table.required("url", "write `url = \"http://ci.example/gate\"`").and_then(|value| value.parsed(url));
     let otherwise = table.value("on_refusal");
     if let (Some(value), Some(at)) = (&otherwise, at)
         && !at.gates()
@@ -82,14 +81,18 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     match uri.scheme_str() {
         Some("http" | "https") => {}
         Some(_) => return wrong("it begins with `http://` or `https://`"),
-        None => return wrong(&format!("the scheme is missing: write `http://{}`", text.trim_start_matches('/'))),
+        None => {
+            return wrong(&format!("the scheme is missing: write `http://{}`", text.trim_start_matches('/')));
+        }
     }
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
         return wrong("the host is missing");
     };
     if authority.as_str().contains('@') {
-        return Err("a URL holds no user and password: write a bearer token into a file and name it in `token_file`"
-            .to_owned());
+        return Err(
+            "a URL holds no user and password: write a bearer token into a file and name it in `token_file`"
+                .to_owned(),
+        );
     }
     Ok(text.to_owned())
 }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
+use super::outside::Outside;
 use super::service::ServiceState;
 use super::store::Store;
 use super::{compile, describe};
@@ -62,6 +63,7 @@ pub struct Control {
     pub(crate) unrouted: Arc<PerWorker<VersionCells>>,
     pub(crate) resolver: Names,
     pub(crate) probes: Probes,
+    pub(crate) outside: Outside,
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
@@ -110,6 +112,7 @@ impl Control {
         Ok(Self {
             resolver: Names::new(around.clock.clone(), finder),
             probes: Probes::new(around.clock.clone(), reporter),
+            outside: Outside::new(&around.clock),
             started: around.clock.now(),
             store,
             recorded,
@@ -140,6 +143,7 @@ impl Control {
                 () = stop.notified() => break,
                 Some(report) = self.reports.recv() => self.probed(report),
                 Some(found) = self.found.recv() => self.resolved(found),
+                Some(report) = self.outside.report() => self.heard(report),
                 message = inbox.recv() => match message {
                     Some(message) => self.hear(message),
                     None => break,
@@ -166,11 +170,13 @@ impl Control {
         if self.services.values().any(ServiceState::can_let_go) {
             self.reconcile();
         }
+        self.pass_answers_on();
         for name in &names {
             self.eject(name);
             self.advance(name);
         }
         self.publish();
+        self.reach_out();
         self.tell_first_round();
     }
 

@@ -136,6 +136,7 @@ impl Control {
             Ok(()) => {
                 release.saved = true;
                 release.unsaved.clear();
+                self.outside.saved();
                 self.problems.store = None;
                 Ok(())
             }

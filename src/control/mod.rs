@@ -10,6 +10,7 @@ mod describe;
 mod endpoints;
 mod evidence;
 mod handle;
+mod outside;
 pub mod report;
 mod service;
 mod store;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::endpoints::{Addresses, Slots, VersionState};
 use super::evidence::Evidence;
+use super::outside::CheckBook;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
 use crate::domain::routing::{EndpointId, Policy, Service};
@@ -32,6 +33,8 @@ pub(crate) struct Release {
     pub(crate) evidence: Option<Evidence>,
     /// The verdict so far, or the last one.
     pub(crate) judgement: Option<Judgement>,
+    /// How the checks of the rollout under way stand.
+    pub(crate) checks: CheckBook,
     /// Whether the store has the machine as it is.
     pub(crate) saved: bool,
     /// Decided and acted on (they lowered the weight), but not saved yet.
@@ -150,7 +153,8 @@ impl ServiceState {
 impl Release {
     /// Where a machine stands that was recorded, or has just begun.
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, evidence: None, judgement: None, saved: false, unsaved: Vec::new() }
+        let checks = CheckBook::default();
+        Self { machine, evidence: None, judgement: None, checks, saved: false, unsaved: Vec::new() }
     }
 
     /// Does what the machine said, as far as it concerns the evidence.
@@ -172,12 +176,13 @@ impl Release {
     /// Reads the evidence and says what to make of it; `None` when no rollout is being judged.
     pub(crate) fn judge(&mut self, now: Timestamp) -> Option<Judgement> {
         let rollout = self.machine.rollout()?;
-        let evidence = self.evidence.as_mut()?;
+        let Some(evidence) = self.evidence.as_mut() else { return self.judge_by_checks(now) };
         evidence.gather(now);
         let assessment = evidence.assess(now);
         let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
         let decision = decide(&assessment, progress, &rollout.plan.advance);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
+        let judgement = self.with_checks(judgement, progress);
         self.judgement = Some(judgement.clone());
         Some(judgement)
     }

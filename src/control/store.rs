@@ -4,6 +4,7 @@
 mod error;
 mod history;
 mod identity;
+mod outbox;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -92,12 +93,14 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|cause| StoreError::sqlite(&self.path, cause))?;
-        let kept = transaction
-            .execute(
-                "INSERT INTO machines (service, machine, saved_at) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (service) DO UPDATE SET machine = ?2, saved_at = ?3",
-                params![service.as_str(), text, micros(at)],
-            )
+        let kept = outbox::append(&transaction, service, transitions)
+            .and_then(|()| {
+                transaction.execute(
+                    "INSERT INTO machines (service, machine, saved_at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (service) DO UPDATE SET machine = ?2, saved_at = ?3",
+                    params![service.as_str(), text, micros(at)],
+                )
+            })
             .and_then(|_| history::append(&transaction, service, transitions, by))
             .and_then(|()| transaction.commit());
         kept.map_err(|cause| StoreError::sqlite(&self.path, cause))

@@ -97,8 +97,8 @@ impl Notices {
             let _turn = turns.acquire().await.expect("the semaphore is never closed: Notices");
             let made = letter.call.make(&client, &clock).await;
             let Letter { service, rollout, call } = letter;
-            let posted =
-                made.map_err(|why| format!("the {} hook of {service}, rollout {rollout}: {why}", call.hook.at));
+            let posted = made
+                .map_err(|why| format!("the {} hook of {service}, rollout {rollout}: {why}", call.hook.at));
             // Control may have stopped meanwhile: then the letter is still in its outbox.
             let _gone = reports.send(Report::Posted(id, posted)).await;
         });

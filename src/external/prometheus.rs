@@ -83,7 +83,9 @@ fn one(samples: Vec<Sample>) -> Result<Point, String> {
     let mut samples = samples.into_iter();
     match (samples.next(), samples.next()) {
         (None, _) => Err("no data".to_owned()),
-        (Some(sample), None) => sample.value.ok_or_else(|| "the query gives a histogram, not a number".to_owned()),
+        (Some(sample), None) => {
+            sample.value.ok_or_else(|| "the query gives a histogram, not a number".to_owned())
+        }
         (Some(_), Some(_)) => Err(format!("{count} numbers: the query must give one, as with `sum(…)`")),
     }
 }
@@ -148,7 +150,8 @@ mod tests {
     #[test]
     fn a_query_is_asked_below_the_servers_own_path() {
         let url = url("http://p:9090/prom/", "sum(rate(x{a=\"b\"}[1m])) + 1");
-        let asked = "http://p:9090/prom/api/v1/query?query=sum%28rate%28x%7Ba%3D%22b%22%7D%5B1m%5D%29%29+%2B+1";
+        let asked =
+            "http://p:9090/prom/api/v1/query?query=sum%28rate%28x%7Ba%3D%22b%22%7D%5B1m%5D%29%29+%2B+1";
         assert_eq!(url.as_deref(), Ok(asked));
     }
 }

@@ -82,7 +82,8 @@ async fn serve(stream: TcpStream, act: Act, heard: mpsc::Sender<Request>) {
     match act {
         Act::Answer(status, body) => {
             let length = body.len();
-            let text = format!("HTTP/1.1 {status} Said\r\nlocation: /b\r\ncontent-length: {length}\r\n\r\n{body}");
+            let text =
+                format!("HTTP/1.1 {status} Said\r\nlocation: /b\r\ncontent-length: {length}\r\n\r\n{body}");
             let _gone = stream.write_all(text.as_bytes()).await;
         }
         Act::Endless => {

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, outbox};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[FIRST, outbox::MIGRATION];
+
+const FIRST: &str = "
     CREATE TABLE machines (
         service  TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,     -- JSON
@@ -45,7 +47,7 @@ const MIGRATIONS: &[&str] = &["
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
-"];
+";
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

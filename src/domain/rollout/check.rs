@@ -395,8 +395,11 @@ mod tests {
 
     #[test]
     fn no_data_means_what_the_check_says() {
-        let table =
-            [(NoData::Hold, Standing::Unknown), (NoData::Pass, Standing::Good), (NoData::Fail, Standing::Failed)];
+        let table = [
+            (NoData::Hold, Standing::Unknown),
+            (NoData::Pass, Standing::Good),
+            (NoData::Fail, Standing::Failed),
+        ];
         for (no_data, standing) in table {
             let check = Check { no_data, ..query(None, Some(1.0)) };
             let measured = after(&check, &[nothing(), nothing()]);
@@ -407,7 +410,8 @@ mod tests {
     #[test]
     fn a_url_is_good_when_it_answers_2xx() {
         let smoke = check(Source::Url { url: "http://smoke".to_owned() });
-        for (status, standing) in [(200, Standing::Good), (204, Standing::Good), (301, Standing::Suspicious)] {
+        for (status, standing) in [(200, Standing::Good), (204, Standing::Good), (301, Standing::Suspicious)]
+        {
             assert_eq!(after(&smoke, &[Reading::Status(status)]).standing, standing, "{status}");
         }
     }
