@@ -26,9 +26,9 @@ pub(crate) struct Outside {
     reports: mpsc::Receiver<Report>,
     /// What hooks said, until the rollout has gone on from the gate: a step that could not be saved is tried again.
     answers: BTreeMap<GateId, GateAnswer>,
-    /// Delivered or given up, but still in the outbox.
+    /// Delivered or given up, but still in the store.
     settled: Vec<i64>,
-    /// Whether the outbox may hold what nobody has looked at.
+    /// Whether the store may hold what nobody has looked at.
     post: bool,
     /// By service, the last letter that was given up, until one is delivered again.
     given_up: BTreeMap<ServiceName, String>,
@@ -160,26 +160,26 @@ impl Control {
         release.filter_map(|(name, release)| Some((name, release.machine.rollout()?)))
     }
 
-    /// Brings the letters under way in line with the outbox.
+    /// Brings the letters under way in line with the store.
     fn deliver(&mut self) {
         if !self.outside.settled.is_empty() {
             match self.store.take_out(&self.outside.settled) {
                 Ok(()) => self.outside.settled.clear(),
                 // They are not delivered again by this process; the next turn tries to take them out again.
                 Err(error) => {
-                    warn!(%error, "letters that were delivered can't be taken out of the outbox");
+                    warn!(%error, "letters that were delivered can't be taken out of the store");
                     return;
                 }
             }
         }
-        match self.store.outbox() {
+        match self.store.letters() {
             Ok(letters) => {
                 self.outside.post = false;
                 self.outside.recipients =
                     letters.iter().map(|(id, letter)| (*id, letter.service.clone())).collect();
                 self.outside.notices.reconcile(letters);
             }
-            Err(error) => warn!(%error, "the outbox can't be read"),
+            Err(error) => warn!(%error, "the letters to hooks can't be read"),
         }
     }
 }
@@ -210,8 +210,9 @@ impl Release {
     }
 
     /// What the judge says, with the checks' say in it.
-    pub(crate) fn with_checks(&self, judgement: Judgement, progress: StepProgress) -> Judgement {
+    pub(crate) fn with_checks(&self, judgement: Judgement, now: Timestamp) -> Judgement {
         let Some(rollout) = self.machine.rollout() else { return judgement };
+        let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
         let measured = self.checks_now();
         let checks: Vec<_> = rollout.plan.checks.iter().zip(&measured).collect();
         with_checks(judgement, &checks, held_back(progress, &rollout.plan.advance))
@@ -233,8 +234,7 @@ impl Release {
             stable_requests: 0,
             stable_failures: 0,
         };
-        let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
-        let judgement = self.with_checks(Judgement { decision: Decision::Hold, verdict }, progress);
+        let judgement = self.with_checks(Judgement { decision: Decision::Hold, verdict }, now);
         self.judgement = Some(judgement.clone());
         Some(judgement)
     }

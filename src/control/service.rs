@@ -182,7 +182,7 @@ impl Release {
         let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
         let decision = decide(&assessment, progress, &rollout.plan.advance);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
-        let judgement = self.with_checks(judgement, progress);
+        let judgement = self.with_checks(judgement, now);
         self.judgement = Some(judgement.clone());
         Some(judgement)
     }

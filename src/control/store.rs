@@ -4,7 +4,7 @@
 mod error;
 mod history;
 mod identity;
-mod outbox;
+mod letters;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|cause| StoreError::sqlite(&self.path, cause))?;
-        let kept = outbox::append(&transaction, service, transitions)
+        let kept = letters::append(&transaction, service, transitions.iter())
             .and_then(|()| {
                 transaction.execute(
                     "INSERT INTO machines (service, machine, saved_at) VALUES (?1, ?2, ?3)

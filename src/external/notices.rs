@@ -99,7 +99,7 @@ impl Notices {
             let Letter { service, rollout, call } = letter;
             let posted = made
                 .map_err(|why| format!("the {} hook of {service}, rollout {rollout}: {why}", call.hook.at));
-            // Control may have stopped meanwhile: then the letter is still in its outbox.
+            // Control may have stopped meanwhile: then the letter is still kept.
             let _gone = reports.send(Report::Posted(id, posted)).await;
         });
         self.under_way.insert(id, task);

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{StoreError, outbox};
+use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[FIRST, outbox::MIGRATION];
+const MIGRATIONS: &[&str] = &[FIRST, letters::MIGRATION];
 
 const FIRST: &str = "
     CREATE TABLE machines (

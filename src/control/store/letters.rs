@@ -10,7 +10,7 @@ use crate::external::Letter;
 
 /// Its place in the list of migrations is its own.
 pub(super) const MIGRATION: &str = "
-    CREATE TABLE outbox (
+    CREATE TABLE letters (
         id     INTEGER PRIMARY KEY AUTOINCREMENT,
         letter TEXT NOT NULL      -- JSON
     ) STRICT;
@@ -24,13 +24,13 @@ impl Store {
     ///
     /// # Errors
     /// When the file can't be read or a letter in it can't be understood.
-    pub fn outbox(&self) -> Result<Vec<(i64, Letter)>, StoreError> {
-        let rows = self.read("SELECT id, letter FROM outbox ORDER BY id LIMIT ?1", params![READ], |row| {
+    pub fn letters(&self) -> Result<Vec<(i64, Letter)>, StoreError> {
+        let rows = self.read("SELECT id, letter FROM letters ORDER BY id LIMIT ?1", params![READ], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
         })?;
         rows.into_iter()
             .map(|(id, text)| {
-                let letter = serde_json::from_str(&text).map_err(|cause| self.unreadable("outbox", cause))?;
+                let letter = serde_json::from_str(&text).map_err(|cause| self.unreadable("letters", cause))?;
                 Ok((id, letter))
             })
             .collect()
@@ -44,7 +44,7 @@ impl Store {
         let mut take = || {
             let transaction = self.connection.transaction()?;
             for id in letters {
-                transaction.execute("DELETE FROM outbox WHERE id = ?1", params![id])?;
+                transaction.execute("DELETE FROM letters WHERE id = ?1", params![id])?;
             }
             transaction.commit()
         };
@@ -54,12 +54,12 @@ impl Store {
 
 /// Adds what hooks are to be told of `transitions`. Comes before the machine itself is written: the rollout that ended is
 /// still in the record of the time before.
-pub(super) fn append(
+pub(super) fn append<'t>(
     transaction: &Transaction<'_>,
     service: &ServiceName,
-    transitions: &[Transition],
+    transitions: impl Iterator<Item = &'t Transition>,
 ) -> rusqlite::Result<()> {
-    let mut ends = transitions.iter().filter(|transition| transition.to.end().is_some()).peekable();
+    let mut ends = transitions.filter(|transition| transition.to.end().is_some()).peekable();
     if ends.peek().is_none() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ pub(super) fn append(
         for letter in Letter::about(service, rollout, transition) {
             let text = serde_json::to_string(&letter)
                 .map_err(|cause| rusqlite::Error::ToSqlConversionFailure(cause.into()))?;
-            transaction.execute("INSERT INTO outbox (letter) VALUES (?1)", params![text])?;
+            transaction.execute("INSERT INTO letters (letter) VALUES (?1)", params![text])?;
         }
     }
     Ok(())
