@@ -85,6 +85,15 @@ pub(super) async fn retry(
     api.tell(Command { service, verb: Verb::Retry(said.version), who, why: said.why }).await
 }
 
+pub(super) async fn undo(
+    State(api): State<Arc<Api>>,
+    Service(service): Service,
+    Who(who): Who,
+    Said(said): Said<Undoing>,
+) -> Answer {
+    api.tell(Command { service, verb: Verb::Undo(said.to), who, why: said.why }).await
+}
+
 pub(super) async fn reload(
     State(api): State<Arc<Api>>,
     Said(Nothing {}): Said<Nothing>,
@@ -101,6 +110,7 @@ impl Api {
         let service = command.service.clone();
         self.handle.command(command).await.map(Json).map_err(|error| match error {
             CommandError::UnknownService(known) => unknown_service(&service, &known),
+            CommandError::UnknownVersion(what) => Problem::new(Code::UnknownVersion, what),
             CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
             CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
             CommandError::Stopped => Problem::stopping(),
@@ -142,6 +152,14 @@ pub(super) struct NewWeight {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Retrial {
     version: Option<VersionName>,
+    why: Option<String>,
+}
+
+/// What the body of `undo` may say.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Undoing {
+    to: Option<VersionName>,
     why: Option<String>,
 }
 

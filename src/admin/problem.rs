@@ -55,6 +55,8 @@ pub enum Code {
     Unauthorized,
     /// No service of that name.
     UnknownService,
+    /// The service has no version of that name.
+    UnknownVersion,
     /// From a newer program: one that this version does not know.
     #[serde(other)]
     Unrecognised,
@@ -96,6 +98,7 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::Unauthorized => "unauthorized",
             Self::UnknownService => "unknown_service",
+            Self::UnknownVersion => "unknown_version",
             Self::Unrecognised => "unrecognised",
         }
     }
@@ -116,6 +119,7 @@ impl Code {
             Self::TooLarge => "The body is too large",
             Self::Unauthorized => "A valid token is needed",
             Self::UnknownService => "No such service",
+            Self::UnknownVersion => "No such version",
             Self::Unrecognised => "A problem",
         }
     }
@@ -127,7 +131,7 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::InvalidConfig => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotFound | Self::UnknownService => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownService | Self::UnknownVersion => StatusCode::NOT_FOUND,
             Self::NotSaved | Self::Unrecognised => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Stopping | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,

@@ -212,6 +212,7 @@ impl Failure {
                 | Code::Stopping
                 | Code::Unauthorized
                 | Code::UnknownService
+                | Code::UnknownVersion
                 | Code::Unrecognised => Exit::Failure,
             },
         }

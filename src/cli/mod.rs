@@ -24,6 +24,7 @@ mod run;
 mod set_weight;
 mod status;
 mod tell;
+mod undo;
 mod unserved;
 mod view;
 
@@ -59,6 +60,7 @@ enum Verb {
     Resume(resume::Args),
     SetWeight(set_weight::Args),
     Retry(retry::Args),
+    Undo(undo::Args),
     Reload(reload::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
@@ -85,6 +87,7 @@ impl Verb {
             Self::Resume(args) => resume::run(&args),
             Self::SetWeight(args) => set_weight::run(&args),
             Self::Retry(args) => retry::run(&args),
+            Self::Undo(args) => undo::run(&args),
             Self::Reload(args) => reload::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
@@ -162,6 +165,7 @@ mod tests {
             "adit set-weight web 0.5",
             "adit set-weight web 25%",
             "adit retry web --version v2",
+            "adit undo web --to v1 --why wrong",
             "adit reload --wait -c adit.toml",
             "adit healthcheck --live",
             "adit completion bash",

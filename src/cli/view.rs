@@ -129,6 +129,9 @@ fn render_rollout(rollout: &RolloutStatus, look: Look) -> String {
     if !rollout.reason.is_empty() {
         out.push_str(&labelled("reason", Tint::Faint, &rollout.reason, look));
     }
+    if let Some(next) = &rollout.next {
+        out.push_str(&labelled("next", Tint::Warning, next, look));
+    }
     if let Some(verdict) = &rollout.verdict {
         let tint = match verdict.outcome {
             Outcome::Successful => Tint::Good,
@@ -340,6 +343,7 @@ mod tests {
             canary: "v2".into(),
             outcome: None,
             reason: "step 2 left: no worse than stable".into(),
+            next: None,
             step: 3,
             steps: 5,
             weight: Weight::from_percent(25.0).unwrap(),
@@ -380,6 +384,7 @@ mod tests {
         let ended = RolloutStatus {
             outcome: Some("aborted".into()),
             reason: "jane@desk: prices are wrong".into(),
+            next: Some("`adit retry web` tries v2 again".into()),
             weight: Weight::ZERO,
             verdict: None,
             harm: None,
@@ -442,6 +447,7 @@ web · idle
 
   rollout  4: v1 to v2, aborted at 2024-05-01 10:02:00 UTC
   reason   jane@desk: prices are wrong
+  next     `adit retry web` tries v2 again
 
   ENDPOINT        VERSION  STATE  IN FLIGHT  LAST CHECK
   127.0.0.1:9001  v1       ready          2  200 in 1.2 ms at 10:00:05 UTC

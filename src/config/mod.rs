@@ -17,6 +17,7 @@ mod rollout;
 mod routes;
 mod services;
 pub mod spec;
+mod strategy;
 mod suggest;
 mod value;
 

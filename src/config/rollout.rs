@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use super::file::{DAY, MILLISECOND};
 use super::reader::Table;
+use super::strategy::{Moves, moves};
 use super::value::Value;
 use super::{checks, hooks};
-use crate::domain::Weight;
-use crate::domain::rollout::{
-    Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, ToleratedRise,
-};
+use crate::domain::rollout::{Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, ToleratedRise};
 
-const MONTH: Duration = Duration::from_secs(30 * 86_400);
-const MOST_STEPS: usize = 100;
+pub(super) const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const MOST_REQUESTS: u64 = 1_000_000_000;
 /// More than this many times stable's error rate is no margin any more.
 const MOST_RELATIVE: f64 = 100.0;
@@ -21,61 +18,23 @@ const MOST_RELATIVE: f64 = 100.0;
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
     table.unserved(&["rescue", "salt"]);
     let default = Plan::default();
-    if let Some(value) = table.value("strategy") {
-        // There is one strategy so far: the word is only checked.
-        let _canary = value.choice(&[("canary", ())], &["blue-green", "all-at-once"]);
-    }
-    let on_failure =
-        table.value("on_failure").and_then(|value| value.choice(&[("abort", OnFailure::Abort)], &["freeze"]));
+    let on_failure = table
+        .value("on_failure")
+        .and_then(|value| value.choice(&[("abort", OnFailure::Abort), ("freeze", OnFailure::Freeze)], &[]));
+    let Moves { strategy, steps, promotion, bake } = moves(table);
     Plan {
-        steps: table.value("steps").and_then(|value| steps(&value)).unwrap_or(default.steps),
+        strategy,
+        steps,
+        promotion,
         advance: table.table("advance", advance),
         ready_timeout: table.duration("ready_timeout", MILLISECOND..=DAY, default.ready_timeout),
         on_failure: on_failure.unwrap_or_default(),
-        bake: table.duration("bake", Duration::ZERO..=MONTH, default.bake),
+        bake,
         analysis: table.table("analysis", analysis),
         hooks: hooks::read(table),
         checks: checks::read(table),
         ..default
     }
-}
-
-/// Weights that rise and end at 100 %.
-fn steps(value: &Value<'_>) -> Option<Vec<Step>> {
-    let mut before = Weight::ZERO;
-    let steps = value.list(|item| {
-        let step = step(&item)?;
-        if step.weight <= before {
-            let message = format!("weight {} is not above {}", step.weight, before);
-            item.error(message, Some("weights rise from step to step".to_owned()));
-        }
-        before = step.weight;
-        Some(step)
-    })?;
-    if steps.len() > MOST_STEPS {
-        value.error(format!("{} steps are more than {MOST_STEPS}", steps.len()), None);
-    }
-    match steps.last() {
-        Some(last) if last.weight == Weight::FULL => {}
-        Some(last) => {
-            let message = format!("the last step is {}, so the release would never be complete", last.weight);
-            value.error(message, Some("end with a step of 100".to_owned()));
-        }
-        None => value.error("there is no step", Some("write `steps = [1, 5, 25, 50, 100]`".to_owned())),
-    }
-    Some(steps)
-}
-
-/// `5`, `"0.5%"` or `{ weight = 5, pause = "2m" }`.
-fn step(item: &Value<'_>) -> Option<Step> {
-    if !item.is_table() {
-        return Some(Step { weight: item.weight()?, pause: Duration::ZERO });
-    }
-    item.table(|table| {
-        let pause = table.duration("pause", Duration::ZERO..=MONTH, Duration::ZERO);
-        let weight = table.required("weight", "write `{ weight = 5 }`")?.weight();
-        Some(Step { weight: weight?, pause })
-    })?
 }
 
 fn advance(table: &mut Table<'_>) -> Advance {
@@ -101,14 +60,6 @@ fn advance(table: &mut Table<'_>) -> Advance {
 
 fn analysis(table: &mut Table<'_>) -> Analysis {
     table.unserved(&["latency"]);
-    if table.boolean("dry_run", false) {
-        let help = "remove it, or set it to false";
-        table.error_of(
-            "dry_run",
-            "`dry_run = true` is not served by this version of Adit",
-            Some(help.to_owned()),
-        );
-    }
     let default = Analysis::default();
     let max_error_rate = table.value("max_error_rate").and_then(|value| {
         let share = value.share()?;
@@ -123,6 +74,7 @@ fn analysis(table: &mut Table<'_>) -> Analysis {
         }),
         promote_margin: table.table("promote_margin", promote_margin),
         max_error_rate,
+        dry_run: table.boolean("dry_run", default.dry_run),
         ..default
     }
 }

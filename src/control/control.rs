@@ -236,12 +236,7 @@ impl Control {
         let Some(service) = self.services.get_mut(name) else { return };
         let Some(release) = &mut service.release else { return };
         let judgement = release.judge(now);
-        let stable = release.machine.stable().clone();
-        let canary = release.machine.rollout().map(|rollout| rollout.canary.clone());
-        let readiness = Event::Readiness {
-            canary: canary.is_some_and(|canary| service.ready(&canary)),
-            stable: service.ready(&stable),
-        };
+        let readiness = service.readiness();
         // A decision that could not be saved is not made; the next turn comes to it again.
         let _made = self.decide(name, None, |machine| Ok(machine.on(now, readiness)));
         if let Some(judgement) = judgement {

@@ -33,7 +33,13 @@ impl Control {
         by: &By,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return Ok(()) };
+        let Some(service) = self.services.get(name) else { return Ok(()) };
+        let spec = service.spec.clone();
+        let warm = match verb {
+            Verb::Undo(to) => service.warm_for_undo(to.as_ref())?,
+            Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Pause | Verb::Resume => false,
+            Verb::SetWeight(_) | Verb::Retry(_) => false,
+        };
         self.decide(name, Some(by), |machine| {
             let salt = compile::salt(name, machine.next_number());
             let operator = match verb {
@@ -46,6 +52,7 @@ impl Control {
                 Verb::Retry(version) => {
                     Operator::Retry { version: version.as_ref(), plan: &spec.rollout, salt }
                 }
+                Verb::Undo(to) => Operator::Undo { to: to.as_ref(), warm, plan: &spec.rollout, salt },
             };
             machine.operator(now, operator)
         })
@@ -84,8 +91,8 @@ impl Control {
                 self.announce(name, &actions);
                 self.keep_unsaved(name, &actions);
                 Err(CommandError::NotSaved(format!(
-                    "done, the canary gets no more than that from now on, but not saved yet: {error}. It is saved as soon as it \
-                     can be; until then a crash would undo it"
+                    "done and in force, but not saved yet: {error}. It is saved as soon as it can be; until then a crash \
+                     would take it back"
                 )))
             }
             Err(error) => {

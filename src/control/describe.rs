@@ -1,5 +1,6 @@
 //! How things stand, told to people (status) and to machines (metrics).
 
+use super::advice;
 use super::control::Control;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
@@ -86,12 +87,13 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
         stable: machine.map(|machine| machine.stable().clone()),
         canary: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.canary.clone()),
         phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
-        rollout: state.release.as_ref().and_then(rollout),
+        rollout: state.release.as_ref().and_then(|release| rollout(name, release)),
         versions,
     }
 }
 
-fn rollout(release: &Release) -> Option<RolloutStatus> {
+fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
+    let next = advice::next(service, &release.machine);
     let verdict = release.judgement.as_ref().map(|judgement| judgement.verdict.clone());
     if let Some(rollout) = release.machine.rollout() {
         let assessment = release.evidence.as_ref().and_then(|evidence| evidence.last());
@@ -101,6 +103,7 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
             canary: rollout.canary.clone(),
             outcome: None,
             reason: unsaved(reason(rollout), release),
+            next,
             step: rollout.step(),
             steps: rollout.plan.steps.len(),
             weight: release.machine.weight(),
@@ -124,6 +127,7 @@ fn rollout(release: &Release) -> Option<RolloutStatus> {
         canary: ended.canary.clone(),
         outcome: Some(ended.end.phase().as_str().to_owned()),
         reason: unsaved(ended.reason.to_string(), release),
+        next,
         step: ended.step,
         steps: ended.steps,
         weight: match ended.end {

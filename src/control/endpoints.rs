@@ -19,6 +19,8 @@ pub(crate) struct VersionState {
     pub(crate) spec: VersionSpec,
     pub(crate) cells: Arc<PerWorker<VersionCells>>,
     pub(crate) endpoints: Vec<EndpointState>,
+    /// Whether every name has an address.
+    resolved: bool,
 }
 
 /// One address that serves a version.
@@ -61,7 +63,7 @@ impl VersionState {
     /// A version that nothing is known of yet.
     pub(crate) fn new(workers: usize) -> Self {
         let spec = VersionSpec { endpoints: Vec::new(), image: None };
-        Self { spec, cells: Arc::new(PerWorker::new(workers)), endpoints: Vec::new() }
+        Self { spec, cells: Arc::new(PerWorker::new(workers)), endpoints: Vec::new(), resolved: false }
     }
 
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
@@ -75,6 +77,7 @@ impl VersionState {
         now: Timestamp,
     ) -> bool {
         let wanted = addresses(&self.spec, names);
+        self.resolved = self.spec.endpoints.iter().all(|endpoint| found(endpoint, names));
         let before = self.endpoints.len();
         let mut changed = false;
         for endpoint in &mut self.endpoints {
@@ -128,6 +131,12 @@ impl VersionState {
     /// Whether any endpoint may be given requests.
     pub(crate) fn ready(&self) -> bool {
         self.endpoints.iter().any(EndpointState::usable)
+    }
+
+    /// Whether each endpoint that is wanted may be given requests: every name has an address, and all are usable.
+    pub(crate) fn all_ready(&self) -> bool {
+        let mut wanted = self.endpoints.iter().filter(|endpoint| !endpoint.leaving);
+        self.resolved && self.ready() && wanted.all(EndpointState::usable)
     }
 
     /// What the data plane may use: the usable endpoints. When none passes its checks, all that once did: a request
@@ -201,6 +210,14 @@ impl EndpointState {
             },
             cells: self.cells.clone(),
         }
+    }
+}
+
+/// Whether it is known where this endpoint is.
+fn found(endpoint: &EndpointAddress, names: &Addresses) -> bool {
+    match endpoint {
+        EndpointAddress::Ip(_) => true,
+        EndpointAddress::Dns { name, .. } => names.get(name).is_some_and(|found| !found.is_empty()),
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Verb {
     SetWeight(Weight),
     /// Try the aborted version again; `None`: the one that `release` names.
     Retry(Option<VersionName>),
+    /// Go back after a promotion; `None`: to the version that was stable before.
+    Undo(Option<VersionName>),
 }
 
 impl fmt::Display for Verb {
@@ -65,6 +67,8 @@ impl fmt::Display for Verb {
             Self::SetWeight(weight) => write!(f, "set-weight {weight}"),
             Self::Retry(None) => f.write_str("retry"),
             Self::Retry(Some(version)) => write!(f, "retry --version {version}"),
+            Self::Undo(None) => f.write_str("undo"),
+            Self::Undo(Some(version)) => write!(f, "undo --to {version}"),
         }
     }
 }
@@ -95,6 +99,8 @@ pub enum ReloadError {
 pub enum CommandError {
     /// No such service. The text lists the known ones.
     UnknownService(String),
+    /// The service has no such version. The text says what it has and what to do.
+    UnknownVersion(String),
     /// The state does not allow it: what, and what to do instead.
     Conflict(String),
     /// It was done, but could not be saved (or was not done because it could not be).

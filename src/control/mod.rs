@@ -1,6 +1,7 @@
 //! The one writer: desired state, evidence, probe results and commands come in; decisions are saved, then acted on;
 //! one snapshot goes out.
 
+mod advice;
 mod apply;
 mod compile;
 #[allow(clippy::module_inception, reason = "the room's main piece is the loop, and the loop is control")]
@@ -14,6 +15,7 @@ mod outside;
 pub mod report;
 mod service;
 mod store;
+mod undo;
 
 pub use control::{Control, Surroundings};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};

@@ -54,6 +54,9 @@ pub struct RolloutStatus {
     pub outcome: Option<String>,
     /// Why it is in its phase: the reason of the last change.
     pub reason: String,
+    /// What it waits for, or what operators can do now; `None` when it goes on by itself.
+    #[serde(default)]
+    pub next: Option<String>,
     /// The current step from 1; 0 before the first.
     pub step: usize,
     /// How many steps the plan has.

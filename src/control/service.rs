@@ -8,7 +8,7 @@ use super::endpoints::{Addresses, Slots, VersionState};
 use super::evidence::Evidence;
 use super::outside::CheckBook;
 use crate::config::spec::{ServiceSpec, Traffic};
-use crate::domain::rollout::{Action, Judgement, Machine, StepProgress, Transition, decide};
+use crate::domain::rollout::{Action, Event, Judgement, Machine, Transition};
 use crate::domain::routing::{EndpointId, Policy, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
@@ -89,6 +89,17 @@ impl ServiceState {
     /// Whether this version has a usable endpoint.
     pub(crate) fn ready(&self, version: &VersionName) -> bool {
         self.versions.get(version).is_some_and(VersionState::ready)
+    }
+
+    /// Which of the rollout's two versions is ready, as the machine wants to know it.
+    pub(crate) fn readiness(&self) -> Event<'static> {
+        let machine = self.release.as_ref().map(|release| &release.machine);
+        let canary = machine.and_then(Machine::rollout).and_then(|rollout| {
+            let canary = self.versions.get(&rollout.canary)?;
+            Some(if rollout.waits_for_all() { canary.all_ready() } else { canary.ready() })
+        });
+        let stable = machine.is_some_and(|machine| self.ready(machine.stable()));
+        Event::Readiness { canary: canary.unwrap_or(false), stable }
     }
 
     /// Whether users get answers: their versions have usable endpoints.
@@ -179,8 +190,7 @@ impl Release {
         let Some(evidence) = self.evidence.as_mut() else { return self.judge_by_checks(now) };
         evidence.gather(now);
         let assessment = evidence.assess(now);
-        let progress = StepProgress { age: rollout.age(now), pause: rollout.step_pause() };
-        let decision = decide(&assessment, progress, &rollout.plan.advance);
+        let decision = rollout.decide(now, &assessment);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
         let judgement = self.with_checks(judgement, now);
         self.judgement = Some(judgement.clone());

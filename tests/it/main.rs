@@ -14,3 +14,5 @@ mod reloading;
 mod serving;
 mod shutdown;
 mod splitting;
+mod strategies;
+mod undo;

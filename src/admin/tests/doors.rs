@@ -21,7 +21,7 @@ async fn what_is_not_served_yet_says_so() {
     for path in ["/", "/v1/events", "/v1/services/web/rollouts", "/v1/services/web/rollouts/3"] {
         assert_eq!(served.get(path).await.problem(), (501, "not_served".into()), "GET {path}");
     }
-    for verb in ["deploy", "undo", "hold", "release"] {
+    for verb in ["deploy", "hold", "release"] {
         let answer = served.post(&format!("/v1/services/web/{verb}"), "").await;
         assert_eq!(answer.problem(), (501, "not_served".into()), "{verb}");
     }

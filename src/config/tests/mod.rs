@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::spec::{AdminAddress, EndpointAddress, Traffic};
 use super::*;
+use crate::domain::rollout::{OnFailure, Plan, Promotion, Strategy};
 use crate::domain::routing::{Affinity, HostPattern};
 use crate::domain::{VersionName, Weight};
 
@@ -110,7 +111,7 @@ fn the_reference_tells_the_defaults() {
     let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ");
     let (defaults, rest): (Vec<_>, Vec<_>) =
         REFERENCE.lines().partition(|line| is_key(line) && line.contains("# default"));
-    assert_eq!(defaults.len(), 35);
+    assert_eq!(defaults.len(), 37);
     let without_default: Vec<_> =
         rest.iter().filter(|line| is_key(line)).filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(without_default, ["address", "release", "endpoints", "endpoints"]);
@@ -148,6 +149,31 @@ fn what_is_written_is_what_is_meant() {
     assert_eq!(api.traffic, Traffic::Weights(weights));
     let endpoint = EndpointAddress::Dns { name: "api-v2.internal".to_owned(), port: 3000 };
     assert_eq!(api.versions["v2"].endpoints, [endpoint]);
+}
+
+#[test]
+fn blue_green_previews_and_then_switches_once() {
+    let spec = parse(include_str!("../../../config/blue-green.toml"), &no_env).expect("it is valid");
+    let plan = &spec.services["web"].rollout;
+    let steps: Vec<_> = plan.steps.iter().map(|step| (step.weight.percent(), step.pause.as_secs())).collect();
+    assert_eq!((plan.strategy, steps), (Strategy::BlueGreen, vec![(0.0, 120), (100.0, 0)]));
+    let text = with_service_lines("rollout.strategy = 'blue-green'\nrollout.promote = 'manual'");
+    let spec = parse(&text, &no_env).expect("it is valid");
+    let plan = &spec.services["web"].rollout;
+    assert_eq!(
+        (plan.bake.as_secs(), plan.promotion),
+        (600, Promotion::Manual),
+        "watched unless told otherwise"
+    );
+}
+
+#[test]
+fn all_at_once_is_one_step_without_a_bake_of_its_own() {
+    let text = with_service_lines("rollout.strategy = 'all-at-once'\nrollout.on_failure = 'freeze'");
+    let spec = parse(&text, &no_env).expect("it is valid");
+    let plan = &spec.services["web"].rollout;
+    assert_eq!((plan.steps.clone(), plan.bake.as_secs()), (Plan::at_once(), 0));
+    assert_eq!(plan.on_failure, OnFailure::Freeze);
 }
 
 #[test]

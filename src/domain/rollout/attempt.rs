@@ -33,6 +33,12 @@ pub struct Rollout {
     /// The hooks that it waits for, or that have let it go on.
     #[serde(default)]
     pub gate: Option<Gate>,
+    /// Whether it takes back a promotion.
+    #[serde(default)]
+    pub undoes: bool,
+    /// What a dry run has noted at this place.
+    #[serde(default)]
+    pub(super) noted: Vec<Reason>,
     #[serde(skip)]
     pub(super) canary_presence: Presence,
     #[serde(skip)]
@@ -117,8 +123,11 @@ impl Rollout {
         }
     }
 
-    /// How long the current step lasts whatever the evidence: `min_time` or its own pause.
+    /// How long the current step lasts whatever the evidence: `min_time` or its own pause; a preview only its own.
     pub(super) fn dwell(&self) -> Duration {
+        if self.previews() {
+            return self.step_pause();
+        }
         self.plan.advance.min_time.max(self.step_pause())
     }
 
@@ -132,6 +141,10 @@ impl Rollout {
         let before = self.footing();
         self.phase = phase;
         self.weight = weight;
+        self.gate = None;
+        if self.phase.place() != before.place {
+            self.noted.clear();
+        }
         self.follow(now, before, cause)
     }
 
@@ -147,6 +160,16 @@ impl Rollout {
     pub(super) fn note(&mut self, now: Timestamp, reason: Reason) -> Vec<Action> {
         let before = self.footing();
         self.follow(now, before, reason.into())
+    }
+
+    /// Records what a dry run would have done, once at each place.
+    pub(super) fn note_once(&mut self, now: Timestamp, cause: Cause) -> Vec<Action> {
+        if self.noted.contains(&cause.reason) {
+            return Vec::new();
+        }
+        self.noted.push(cause.reason.clone());
+        let before = self.footing();
+        self.follow(now, before, cause)
     }
 
     /// The rollout's record, and what follows from its end.
@@ -184,7 +207,12 @@ impl Rollout {
     }
 
     fn footing(&self) -> Footing {
-        Footing { name: self.phase.name(), place: self.phase.place(), weight: self.weight_now() }
+        Footing {
+            name: self.phase.name(),
+            place: self.phase.place(),
+            weight: self.weight_now(),
+            presence: self.canary_presence,
+        }
     }
 
     fn follow(&mut self, now: Timestamp, before: Footing, cause: Cause) -> Vec<Action> {
@@ -195,13 +223,19 @@ impl Rollout {
         let weight = self.weight_now();
         let mut actions =
             vec![Action::Record(self.transition(now, before.name, self.phase.name(), weight, cause))];
-        let moved = before.place != self.phase.place();
-        if weight != before.weight || (moved && weight > Weight::ZERO) {
+        let anew = before.place != self.phase.place() || self.comes_after(before.presence);
+        if weight != before.weight || (anew && (weight > Weight::ZERO || self.is_at_preview())) {
             // A canary that was lost comes back to the same step, but what it did before says nothing about it now.
-            let step = if weight == Weight::ZERO { StepChange::Same } else { StepChange::New };
+            let same = weight == Weight::ZERO && !self.is_at_preview();
+            let step = if same { StepChange::Same } else { StepChange::New };
             actions.push(Action::OpenEpoch { weight, step });
         }
         actions
+    }
+
+    /// Whether the canary is ready now and was not before.
+    fn comes_after(&self, before: Presence) -> bool {
+        self.canary_ready() && before != Presence::Ready
     }
 
     fn transition(
@@ -232,6 +266,7 @@ struct Footing {
     name: PhaseName,
     place: Place,
     weight: Weight,
+    presence: Presence,
 }
 
 impl End {

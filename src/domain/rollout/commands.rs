@@ -1,6 +1,9 @@
 //! What operators can tell the machine to do.
 
-use super::{Action, End, Machine, Operator, Ordered, Phase, Place, Plan, Presence, Reason, Refused, Wanted};
+use super::{
+    Action, End, Machine, Operator, Ordered, Phase, Place, Plan, Presence, Reason, Refused, Rollout,
+    StepChange, Wanted,
+};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 impl Machine {
@@ -9,7 +12,8 @@ impl Machine {
     /// # Errors
     /// When the state does not allow it: what, and what to do instead. Nothing changed then.
     pub fn operator(&mut self, now: Timestamp, command: Operator<'_>) -> Result<Vec<Action>, Refused> {
-        match command {
+        let frozen = self.rollout().is_some_and(Rollout::is_frozen);
+        let actions = match command {
             Operator::Promote => self.promote(now),
             Operator::PromoteFull => self.promote_full(now),
             Operator::Abort => self.abort(now),
@@ -17,7 +21,20 @@ impl Machine {
             Operator::Resume => self.resume(now),
             Operator::SetWeight(weight) => self.set_weight(now, weight),
             Operator::Retry { version, plan, salt } => self.retry(now, version, plan, salt),
-        }
+            Operator::Undo { to, warm, plan, salt } => self.undo(now, to, warm, (plan, salt)),
+        }?;
+        Ok(if frozen { self.afresh(actions) } else { actions })
+    }
+
+    /// An operator has seen the failed verdict and goes on all the same: with the evidence behind it, the next look would
+    /// freeze the rollout again. So the evidence starts anew; the chance of a wrong verdict (alpha) is then that of a
+    /// rollout that starts here.
+    fn afresh(&self, mut actions: Vec<Action>) -> Vec<Action> {
+        let Some(rollout) = self.rollout() else { return actions };
+        actions.retain(|action| !matches!(action, Action::OpenEpoch { .. }));
+        let epoch = Action::OpenEpoch { weight: rollout.weight_now(), step: StepChange::New };
+        actions.extend([Action::CloseEpoch, epoch]);
+        actions
     }
 
     fn promote(&mut self, now: Timestamp) -> Result<Vec<Action>, Refused> {
@@ -28,7 +45,9 @@ impl Machine {
             Place::Step(_) | Place::Weight => Some(rollout.first_step_above(rollout.weight)),
             Place::Bake => None,
         };
-        let cause = Reason::Operator(Ordered::Promote).into();
+        let asked = rollout.shut_before(next.unwrap_or(rollout.plan.steps.len())).is_none();
+        let ordered = if asked { Ordered::Promote } else { Ordered::PromoteUnasked };
+        let cause = Reason::Operator(ordered).into();
         Ok(match next {
             Some(step) => self.enter(now, step, cause),
             None => self.end(now, End::Promoted, cause),
@@ -70,11 +89,12 @@ impl Machine {
         }
         let cause = Reason::Operator(Ordered::Resume).into();
         Ok(match place {
-            Place::Start if !rollout.canary_ready() => {
+            // Hooks that said no, or were not waited for, are asked again.
+            Place::Start if !rollout.canary_ready() || rollout.shut_before(0).is_some() => {
                 rollout.go(now, Phase::Waiting { since: now }, rollout.weight, cause)
             }
             Place::Start => self.enter(now, 0, cause),
-            Place::Step(step) => self.enter(now, step, cause),
+            Place::Step(step) => rollout.go(now, Phase::Stepping { step, since: now }, rollout.weight, cause),
             Place::Weight if rollout.weight == Weight::ZERO => self.enter(now, 0, cause),
             Place::Weight => {
                 let step = rollout.first_step_above(rollout.weight).saturating_sub(1);
@@ -117,6 +137,11 @@ impl Machine {
         if rollout.canary_ready() {
             return Ok(());
         }
-        Err(Refused::CanaryNotReady { canary: rollout.canary.clone() })
+        let (canary, strategy) = (rollout.canary.clone(), rollout.plan.strategy);
+        Err(if rollout.waits_for_all() {
+            Refused::NotAllReady { canary, strategy }
+        } else {
+            Refused::CanaryNotReady { canary }
+        })
     }
 }

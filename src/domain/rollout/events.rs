@@ -12,9 +12,11 @@ pub enum Event<'a> {
     Restarted,
     /// This release is wanted (also when that is nothing new).
     Wanted(Wanted<'a>),
-    /// Which of the two versions has a ready endpoint. Tell it whenever it may have changed; repeating it is free.
+    /// Which of the two versions has a ready endpoint. Tell it every turn: what waits for the canary goes on then.
+    /// Repeating it is free.
     Readiness {
-        /// Whether the canary has one.
+        /// Whether the canary has one; while [`Rollout::waits_for_all`](super::Rollout::waits_for_all): whether all of
+        /// its endpoints are.
         canary: bool,
         /// Whether stable has one.
         stable: bool,
@@ -65,6 +67,17 @@ pub enum Operator<'a> {
         /// For the rollout that starts, as in [`Wanted::salt`].
         salt: (u64, u64),
     },
+    /// Go back after a promotion: at once to a version that was stable before and is warm, else by a rollout.
+    Undo {
+        /// To this version; `None`: the one that was stable before ([`Machine::previous`](super::Machine::previous)).
+        to: Option<&'a VersionName>,
+        /// Whether that version has a ready endpoint.
+        warm: bool,
+        /// For the rollout that starts if it can't be at once.
+        plan: &'a Plan,
+        /// For that rollout, as in [`Wanted::salt`].
+        salt: (u64, u64),
+    },
 }
 
 /// A verdict, and what follows from it by the plan.
@@ -90,7 +103,8 @@ pub enum Action {
         /// What becomes of the evidence for leaving the step.
         step: StepChange,
     },
-    /// The rollout is over: route everything to stable (the new one, if promoted), count no more evidence.
+    /// Forget all evidence. Unless an epoch is opened right after it, the rollout is over: route everything to stable
+    /// (the new one, if promoted) and count no more.
     CloseEpoch,
 }
 

@@ -2,20 +2,18 @@
 //!
 //! The weight that the canary gets rises only (a) to the first step, which the operator ordered by changing
 //! `release`, (b) by a `Successful` verdict, (c) by an operator's command, (d) at `max_time` when the plan orders
-//! `advance-if-no-harm`. A canary that lost its endpoints and is ready again gets back what was decided before, never
+//! `advance-if-no-harm`, (e) by a blue-green plan whose preview is over. A canary that lost its endpoints and is ready again gets back what was decided before, never
 //! more. Stable's health is noted but holds nothing back and rushes nothing: a dead stable must neither block the
 //! version that mends it nor send users to one that nobody has judged. `promote --full` is the operator's way out.
 
+mod gates;
 mod readiness;
-
-use std::time::Duration;
+mod undo;
+mod verdicts;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Action, Cause, Decision, End, Ended, Event, Judgement, OnFailure, OnMaxTime, Outcome, Phase, PhaseName,
-    Place, Presence, Reason, Refused, Rollout, Wanted,
-};
+use super::{Action, Cause, End, Ended, Event, Phase, PhaseName, Presence, Reason, Refused, Rollout, Wanted};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// Which version of a service is stable, and the rollout under way.
@@ -32,6 +30,9 @@ pub struct Machine {
     rollout: Option<Rollout>,
     last: Option<Ended>,
     next_number: u64,
+    /// Versions that were stable before, the latest last; not those that were undone.
+    #[serde(default)]
+    former: Vec<VersionName>,
     /// The latest moment that it was told of.
     #[serde(skip)]
     now: Timestamp,
@@ -47,6 +48,7 @@ impl Machine {
             rollout: None,
             last: None,
             next_number: 1,
+            former: Vec::new(),
             now: Timestamp::default(),
         }
     }
@@ -61,7 +63,7 @@ impl Machine {
             Event::Evidence(judgement) => self.evidence(now, judgement),
             Event::Time => self.time(now),
             Event::StableGone => self.stable_gone(now),
-            Event::Gate(_) => Vec::new(),
+            Event::Gate(answer) => self.gate(now, answer),
         }
     }
 
@@ -69,8 +71,8 @@ impl Machine {
     /// one with a rollout under way, which stays as it is.
     pub fn settle(&mut self, stable: VersionName) {
         if self.rollout.is_none() {
-            self.aborted &= self.wanted != stable;
-            self.stable = stable;
+            self.succeed(stable);
+            self.aborted &= self.wanted != self.stable;
         }
     }
 
@@ -81,6 +83,7 @@ impl Machine {
             (Phase::Paused { .. }, _) | (_, Presence::Unknown) => None,
             (_, Presence::Missing { since }) => Some(since + rollout.plan.ready_timeout),
             (Phase::Waiting { .. }, Presence::Ready) => None,
+            (Phase::Baking { .. }, Presence::Ready) if rollout.waits_at_the_end() => None,
             (Phase::Baking { since }, Presence::Ready) => Some(*since + rollout.plan.bake),
             // These two are the judge's: once they have come, it looks at every evidence anyway.
             (Phase::Stepping { since, .. }, Presence::Ready) => {
@@ -108,9 +111,10 @@ impl Machine {
     }
 
     /// Whether what happened since `before` only takes from its canary, or gives it up: safe to act on before it is
-    /// saved. Not so a promotion, though [`Self::weight`] is 0 after it: the canary has everything then, as stable.
+    /// saved. So is going back to a version that users had before. Not so a promotion, though [`Self::weight`] is 0
+    /// after it: the canary has everything then, as stable.
     pub fn retreats_from(&self, before: &Self) -> bool {
-        let Some(then) = &before.rollout else { return false };
+        let Some(then) = &before.rollout else { return self.went_back_from(before) };
         let given_up = self.rollout.as_ref().is_none_or(|rollout| rollout.number != then.number)
             && self.stable != then.canary;
         given_up || self.share_of(&then.canary) < before.share_of(&then.canary)
@@ -159,6 +163,7 @@ impl Machine {
     fn restarted(&mut self, now: Timestamp) -> Vec<Action> {
         let Some(rollout) = &mut self.rollout else { return Vec::new() };
         rollout.stable_presence = Presence::Unknown;
+        rollout.ask_again();
         rollout.see_canary(now, Presence::Missing { since: now }, Reason::Restarted)
     }
 
@@ -172,6 +177,10 @@ impl Machine {
             let actions = self.end(now, End::Aborted, Reason::ReleaseWithdrawn.into());
             return if actions.is_empty() { vec![Action::Save] } else { actions };
         }
+        // An undo is already on the way to it.
+        if self.rollout.as_ref().is_some_and(|rollout| rollout.canary == self.wanted) {
+            return vec![Action::Save];
+        }
         let by = self.wanted.clone();
         let mut actions = self.end(now, End::Superseded, Reason::Superseded { by }.into());
         actions.extend(self.start(now, wanted, Reason::ReleaseChanged));
@@ -180,7 +189,7 @@ impl Machine {
 
     /// Starts a rollout of the wanted version. Nothing is sent to it before it is ready.
     pub(super) fn start(&mut self, now: Timestamp, wanted: Wanted<'_>, reason: Reason) -> Vec<Action> {
-        self.aborted = false;
+        self.aborted &= *wanted.release != self.wanted;
         let rollout = Rollout {
             number: self.next_number,
             stable: self.stable.clone(),
@@ -193,6 +202,8 @@ impl Machine {
             reason,
             verdict: None,
             gate: None,
+            undoes: false,
+            noted: Vec::new(),
             canary_presence: Presence::Missing { since: now },
             // Taken for granted, so that its absence is worth a note.
             stable_presence: Presence::Ready,
@@ -203,51 +214,6 @@ impl Machine {
         vec![beginning]
     }
 
-    fn evidence(&mut self, now: Timestamp, judgement: Judgement) -> Vec<Action> {
-        let Some(rollout) = &mut self.rollout else { return Vec::new() };
-        if judgement.is_failed() && judgement.decision == Decision::RollBack {
-            return self.failed(now, judgement);
-        }
-        // Undecided or good: that matters only at a step, and only while the canary is there to be judged.
-        let Phase::Stepping { step, since } = rollout.phase else { return Vec::new() };
-        if !rollout.canary_ready() {
-            return Vec::new();
-        }
-        match judgement.decision {
-            Decision::Hold => Vec::new(),
-            Decision::RollBack => self.end(now, End::Aborted, cause(Reason::MaxTime, judgement)),
-            Decision::Pause => {
-                let phase = Phase::Paused { place: Place::Step(step), since: now, why: Reason::MaxTime };
-                rollout.go(now, phase, rollout.weight, cause(Reason::MaxTime, judgement))
-            }
-            Decision::Advance => match may_advance(rollout, judgement.verdict.outcome, now - since) {
-                Some(reason) => {
-                    let next = rollout.first_step_above(rollout.weight);
-                    self.enter(now, next, cause(reason, judgement))
-                }
-                None => Vec::new(),
-            },
-        }
-    }
-
-    fn failed(&mut self, now: Timestamp, judgement: Judgement) -> Vec<Action> {
-        let Some(rollout) = &mut self.rollout else { return Vec::new() };
-        match (rollout.phase.place(), rollout.plan.on_failure) {
-            // Nothing was sent to it yet: that evidence is about something else.
-            (Place::Start, _) => Vec::new(),
-            (Place::Step(_) | Place::Weight | Place::Bake, OnFailure::Abort) => {
-                self.end(now, End::Aborted, cause(Reason::VerdictFailed, judgement))
-            }
-            (place @ (Place::Step(_) | Place::Weight | Place::Bake), OnFailure::Freeze) => {
-                if matches!(rollout.phase, Phase::Paused { .. }) {
-                    return Vec::new();
-                }
-                let phase = Phase::Paused { place, since: now, why: Reason::VerdictFailed };
-                rollout.go(now, phase, rollout.weight, cause(Reason::VerdictFailed, judgement))
-            }
-        }
-    }
-
     fn time(&mut self, now: Timestamp) -> Vec<Action> {
         let Some(rollout) = &self.rollout else { return Vec::new() };
         match (&rollout.phase, rollout.canary_presence) {
@@ -256,7 +222,7 @@ impl Machine {
                 self.end(now, End::Aborted, Reason::NotReadyInTime.into())
             }
             (Phase::Baking { since }, Presence::Ready) if now >= *since + rollout.plan.bake => {
-                self.end(now, End::Promoted, Reason::BakeOver.into())
+                self.bake_over(now)
             }
             (_, Presence::Missing { .. } | Presence::Ready) => Vec::new(),
         }
@@ -276,9 +242,11 @@ impl Machine {
     pub(super) fn enter(&mut self, now: Timestamp, step: usize, cause: Cause) -> Vec<Action> {
         let Some(rollout) = &mut self.rollout else { return Vec::new() };
         match rollout.plan.steps.get(step) {
-            Some(&entered) => rollout.go(now, Phase::Stepping { step, since: now }, entered.weight, cause),
-            None if rollout.plan.bake.is_zero() => self.end(now, End::Promoted, cause),
-            None => rollout.go(now, Phase::Baking { since: now }, Weight::FULL, cause),
+            Some(&entered) if !rollout.ends_with(step) => {
+                rollout.go(now, Phase::Stepping { step, since: now }, entered.weight, cause)
+            }
+            Some(_) | None if rollout.plan.bake.is_zero() => self.end(now, End::Promoted, cause),
+            Some(_) | None => rollout.go(now, Phase::Baking { since: now }, Weight::FULL, cause),
         }
     }
 
@@ -286,10 +254,12 @@ impl Machine {
     pub(super) fn end(&mut self, now: Timestamp, end: End, cause: Cause) -> Vec<Action> {
         let Some(rollout) = self.rollout.take() else { return Vec::new() };
         match end {
-            End::Promoted => self.stable = rollout.canary.clone(),
-            End::Aborted => self.aborted = self.wanted == rollout.canary,
+            End::Promoted if rollout.undoes => self.go_back(rollout.canary.clone()),
+            End::Promoted => self.succeed(rollout.canary.clone()),
+            End::Aborted => self.aborted |= self.wanted == rollout.canary,
             End::Superseded => {}
         }
+        self.aborted &= self.wanted != self.stable;
         let (ended, actions) = rollout.end(now, end, cause);
         self.last = Some(ended);
         actions
@@ -302,23 +272,6 @@ impl Machine {
         let refused = || Refused::NoRollout { stable: stable.clone(), aborted: aborted.cloned() };
         self.rollout.as_mut().ok_or_else(refused)
     }
-}
-
-/// Why a step of this age may be left, if it may. The judge looked at the times too; but a weight that rises too early
-/// can't be taken back, so the machine does not take its word for it.
-fn may_advance(rollout: &Rollout, outcome: Outcome, age: Duration) -> Option<Reason> {
-    let advance = rollout.plan.advance;
-    match outcome {
-        Outcome::Successful => (age >= rollout.dwell()).then_some(Reason::VerdictSuccessful),
-        Outcome::Inconclusive => (advance.on_max_time == OnMaxTime::AdvanceIfNoHarm
-            && age >= advance.max_time.max(rollout.dwell()))
-        .then_some(Reason::NoHarm),
-        Outcome::Failed | Outcome::Error => None,
-    }
-}
-
-fn cause(reason: Reason, judgement: Judgement) -> Cause {
-    Cause { reason, verdict: Some(judgement.verdict) }
 }
 
 #[cfg(test)]

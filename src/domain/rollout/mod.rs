@@ -10,6 +10,7 @@ mod judge;
 mod machine;
 mod phase;
 mod plan;
+mod preview;
 mod reason;
 #[cfg(test)]
 mod rehearsal;
@@ -29,7 +30,8 @@ pub use judge::{Judge, SplitMode, StepChange};
 pub use machine::Machine;
 pub use phase::{Phase, PhaseName, Place, Presence};
 pub use plan::{
-    Advance, Analysis, Latency, OnFailure, OnMaxTime, Plan, PromoteMargin, Step, Strategy, ToleratedRise,
+    Advance, Analysis, Latency, OnFailure, OnMaxTime, Plan, PromoteMargin, Promotion, Step, Strategy,
+    ToleratedRise,
 };
 pub use reason::{Ordered, Reason, Refused};
 pub use verdict::{Assessment, Metric, Outcome, Verdict};

@@ -24,7 +24,7 @@ pub enum Phase {
         /// When the step's time began to run.
         since: Timestamp,
     },
-    /// Stays where it is until an operator says otherwise. A failed verdict still aborts.
+    /// Stays where it is until an operator says otherwise. A failed verdict still does what the plan says.
     Paused {
         /// Where.
         place: Place,

@@ -1,5 +1,6 @@
 //! How a service wants its new versions released.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,21 +9,24 @@ use super::{Check, Hook};
 use crate::domain::Weight;
 
 /// The plan of a rollout. Has at least one step; weights rise from step to step and the last is 100 %
-/// (the config sees to it).
+/// (the config sees to it). Only the canary strategy judges its last step; with the others it is one with the bake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// How users are moved.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The steps. Default 1, 5, 25, 50, 100 %.
+    /// The steps. Default 1, 5, 25, 50, 100 %; blue-green: [`Plan::switch`]; all at once: [`Plan::at_once`].
     pub steps: Vec<Step>,
+    /// Who ends the preview of a blue-green rollout.
+    #[serde(default)]
+    pub promotion: Promotion,
     /// When a step is left.
     pub advance: Advance,
     /// How long to wait for the canary's endpoints to be ready before giving up. Default 10 min.
     pub ready_timeout: Duration,
     /// What a failed verdict does.
     pub on_failure: OnFailure,
-    /// How long the old version is kept warm after 100 %. Default 0: promoted at once.
+    /// How long the old version is kept warm after 100 %. Default 0: promoted at once; blue-green: 10 min.
     pub bake: Duration,
     /// The statistics' settings.
     pub analysis: Analysis,
@@ -45,6 +49,17 @@ pub enum Strategy {
     BlueGreen,
     /// All of them as soon as every endpoint of the new version is ready.
     AllAtOnce,
+}
+
+/// Who ends the preview of a blue-green rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promotion {
+    /// Adit, once its time is over and nothing speaks against the new version.
+    #[default]
+    Auto,
+    /// An operator.
+    Manual,
 }
 
 /// One step of a plan.
@@ -141,6 +156,36 @@ pub struct PromoteMargin {
     pub alpha: f64,
 }
 
+impl Plan {
+    /// The steps of a blue-green rollout: a preview of this length without users, then all of them.
+    pub fn switch(preview: Duration) -> Vec<Step> {
+        let all = Step { weight: Weight::FULL, pause: Duration::ZERO };
+        vec![Step { weight: Weight::ZERO, pause: preview }, all]
+    }
+
+    /// The only step of an all-at-once rollout.
+    pub fn at_once() -> Vec<Step> {
+        vec![Step { weight: Weight::FULL, pause: Duration::ZERO }]
+    }
+}
+
+impl Strategy {
+    /// As the config spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue-green",
+            Self::AllAtOnce => "all-at-once",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         let step = |percent: f64| Step {
@@ -149,6 +194,7 @@ impl Default for Plan {
         };
         Self {
             strategy: Strategy::default(),
+            promotion: Promotion::default(),
             steps: [1.0, 5.0, 25.0, 50.0, 100.0].map(step).to_vec(),
             advance: Advance::default(),
             ready_timeout: Duration::from_secs(600),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::PhaseName;
+use super::{HookPoint, PhaseName, Strategy};
 use crate::domain::{VersionName, Weight};
 
 /// Why a rollout changed.
@@ -17,8 +17,10 @@ pub enum Reason {
     Operator(Ordered),
     /// The program started again; what is timed and the step's evidence start anew.
     Restarted,
-    /// The canary's first endpoint is ready.
+    /// The canary is ready: its first endpoint, or all of them when the strategy waits for all.
     CanaryReady,
+    /// Not every endpoint of the canary is ready any more, and the strategy waits for all before users come.
+    NotAllReady,
     /// No endpoint of the canary is ready any more.
     CanaryLost,
     /// The canary has a ready endpoint again.
@@ -39,7 +41,36 @@ pub enum Reason {
     NoHarm,
     /// The bake is over.
     BakeOver,
-    /// The canary had no ready endpoint for as long as `ready_timeout`.
+    /// The preview's time is over, every endpoint of the canary is ready, and nothing speaks against it.
+    PreviewOver,
+    /// The rollout waits for the hooks.
+    GateReached {
+        /// Of this point.
+        at: HookPoint,
+        /// The step that comes next, from 1.
+        step: usize,
+    },
+    /// All hooks said yes.
+    GateOpened {
+        /// Of this point.
+        at: HookPoint,
+    },
+    /// A hook said no, or nothing.
+    HookRefused {
+        /// Of this point.
+        at: HookPoint,
+        /// Which one, and what it said.
+        why: String,
+    },
+    /// Dry run: the canary is no worse; without it the step would have been left.
+    WouldAdvance,
+    /// Dry run: the canary is worse; without it the rollout would have ended (or frozen).
+    WouldAbort,
+    /// Dry run: undecided until `max_time`; without it the plan would have decided.
+    WouldTimeOut,
+    /// Dry run: the bake is over; without it the canary would be stable now.
+    WouldPromote,
+    /// The canary was not ready for as long as `ready_timeout`.
     NotReadyInTime,
     /// A newer release replaced the canary.
     Superseded {
@@ -56,6 +87,8 @@ pub enum Reason {
 pub enum Ordered {
     /// `adit promote`.
     Promote,
+    /// `adit promote`, past hooks that had not said yes.
+    PromoteUnasked,
     /// `adit promote --full`.
     PromoteFull,
     /// `adit abort`.
@@ -68,6 +101,8 @@ pub enum Ordered {
     SetWeight,
     /// `adit retry`.
     Retry,
+    /// `adit undo`.
+    Undo,
 }
 
 /// A command that the state does not allow. It changed nothing.
@@ -84,6 +119,13 @@ pub enum Refused {
     CanaryNotReady {
         /// The canary.
         canary: VersionName,
+    },
+    /// Not every endpoint of the canary is ready, and the strategy waits for all.
+    NotAllReady {
+        /// The canary.
+        canary: VersionName,
+        /// The strategy.
+        strategy: Strategy,
     },
     /// Already paused.
     AlreadyPaused {
@@ -112,6 +154,23 @@ pub enum Refused {
         /// The one that `release` names.
         wanted: VersionName,
     },
+    /// A rollout is under way, so no promotion is there to be undone yet.
+    NotPromoted {
+        /// The version that still is stable.
+        stable: VersionName,
+        /// The canary.
+        canary: VersionName,
+    },
+    /// The version to go back to is stable already.
+    StableAlready {
+        /// That version.
+        stable: VersionName,
+    },
+    /// No earlier stable version is known.
+    NothingToUndo {
+        /// What users have.
+        stable: VersionName,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -121,6 +180,7 @@ impl fmt::Display for Reason {
             Self::Operator(ordered) => write!(f, "operator: {ordered}"),
             Self::Restarted => f.write_str("adit started again; the step's evidence starts anew"),
             Self::CanaryReady => f.write_str("canary is ready"),
+            Self::NotAllReady => f.write_str("not every endpoint of the canary is ready; waits until all are"),
             Self::CanaryLost => f.write_str("canary has no ready endpoint; weight 0 until it has"),
             Self::CanaryBack => f.write_str("canary has a ready endpoint again"),
             Self::StableLost => f.write_str(
@@ -133,7 +193,20 @@ impl fmt::Display for Reason {
             Self::NoHarm => f.write_str("undecided until max_time, no harm seen"),
             Self::StableGone => f.write_str("stable is no longer configured, so the canary took over"),
             Self::BakeOver => f.write_str("bake is over"),
-            Self::NotReadyInTime => f.write_str("canary had no ready endpoint within ready_timeout"),
+            Self::PreviewOver => {
+                f.write_str("preview is over: all endpoints ready, nothing speaks against the canary")
+            }
+            Self::GateReached { at: HookPoint::Step, step } => {
+                write!(f, "waits for the hooks before step {step}")
+            }
+            Self::GateReached { at, .. } => write!(f, "waits for the hooks before {}", goal(*at)),
+            Self::GateOpened { at } => write!(f, "the hooks before {} said yes", goal(*at)),
+            Self::HookRefused { at, why } => write!(f, "a hook before {} refused: {why}", goal(*at)),
+            Self::WouldAdvance => f.write_str("dry run: canary is no worse, the step would be left"),
+            Self::WouldAbort => f.write_str("dry run: canary is worse, the rollout would fail"),
+            Self::WouldTimeOut => f.write_str("dry run: undecided until max_time"),
+            Self::WouldPromote => f.write_str("dry run: bake is over, the canary would become stable"),
+            Self::NotReadyInTime => f.write_str("canary was not ready within ready_timeout"),
             Self::Superseded { by } => write!(f, "replaced by the newer release {by}"),
             Self::ReleaseWithdrawn => f.write_str("release was set back to stable"),
         }
@@ -144,12 +217,14 @@ impl fmt::Display for Ordered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Promote => "promote",
+            Self::PromoteUnasked => "promote, without waiting for the hooks",
             Self::PromoteFull => "promote --full",
             Self::Abort => "abort",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::SetWeight => "set-weight",
             Self::Retry => "retry",
+            Self::Undo => "undo",
         })
     }
 }
@@ -170,6 +245,11 @@ impl fmt::Display for Refused {
                 "{canary} has no ready endpoint, so nothing can be sent to it; see `adit status` for why, \
                  or `adit abort`"
             ),
+            Self::NotAllReady { canary, strategy } => write!(
+                f,
+                "not every endpoint of {canary} is ready, and {strategy} waits for all of them; see `adit status` for \
+                 why, or `adit abort`"
+            ),
             Self::AlreadyPaused { weight } => {
                 write!(
                     f,
@@ -188,7 +268,32 @@ impl fmt::Display for Refused {
             Self::NotWanted { version, wanted } => {
                 write!(f, "`release` names {wanted}, not {version}; set `release` to {version} first")
             }
+            Self::NotPromoted { stable, canary } => write!(
+                f,
+                "a rollout of {canary} is under way and {stable} still is stable; `adit abort` goes back to it now"
+            ),
+            Self::StableAlready { stable } => {
+                write!(
+                    f,
+                    "{stable} is stable already, users have it; `adit undo --to V` names another version"
+                )
+            }
+            Self::NothingToUndo { stable } => write!(
+                f,
+                "no version is known that was stable before {stable}; `adit undo --to V` names the one to go to"
+            ),
         }
+    }
+}
+
+/// What comes after the hooks of a point.
+fn goal(at: HookPoint) -> &'static str {
+    match at {
+        HookPoint::Start => "the first request",
+        HookPoint::Step => "the next step",
+        HookPoint::Promote => "the promotion",
+        HookPoint::Abort => "the abort",
+        HookPoint::Done => "the end",
     }
 }
 

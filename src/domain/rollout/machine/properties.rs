@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::TestCaseError;
-use proptest::{collection, prop_assert, prop_assert_eq, proptest};
+use proptest::{collection, prop_assert, prop_assert_eq, prop_assert_ne, proptest};
 
+use super::super::HookPoint::{Promote, Start, Step};
+use super::super::Strategy::AllAtOnce;
 use super::super::{
-    Action, Decision, Event, Machine, Operator, Outcome, PhaseName, Plan, Reason, Refused, Transition,
+    Action, Decision, Event, Gate, GateAnswer, Machine, OnFailure, Operator, Otherwise, Outcome, PhaseName,
+    Plan, Promotion, Reason, Refused, Transition,
 };
-use super::simulation::{HOUR, at, evidence, percent, plan, transitions, verdict, version, want};
+use super::simulation::{
+    HOUR, asking, at, blue_green, evidence, percent, plan, transitions, verdict, version, want,
+};
 use crate::domain::{Timestamp, Weight};
 
 /// One thing that happens.
@@ -31,6 +36,11 @@ enum Told {
     Resume,
     SetWeight(f64),
     Retry,
+    Undo {
+        to: Option<&'static str>,
+        warm: bool,
+    },
+    Gate(GateAnswer),
 }
 
 /// When it happens.
@@ -67,7 +77,37 @@ fn told() -> impl Strategy<Value = Told> {
         3 => Just(Told::Resume),
         2 => (0..=10_u32).prop_map(|tenth| Told::SetWeight(f64::from(tenth) * 10.0)),
         2 => Just(Told::Retry),
+        3 => (proptest::option::of(prop_oneof![Just("v1"), Just("v2")]), any::<bool>())
+            .prop_map(|(to, warm)| Told::Undo { to, warm }),
+        8 => gate_answer().prop_map(Told::Gate),
     ]
+}
+
+fn gate_answer() -> impl Strategy<Value = GateAnswer> {
+    let shut = |then| GateAnswer::Shut { why: "no".into(), then };
+    prop_oneof![
+        4 => Just(GateAnswer::Open),
+        1 => Just(shut(Otherwise::Continue)),
+        1 => Just(shut(Otherwise::Pause)),
+        1 => Just(shut(Otherwise::Abort)),
+    ]
+}
+
+/// Any strategy, with or without bake, hooks, freezing and a dry run.
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let at_once = Plan { strategy: AllAtOnce, steps: Plan::at_once(), ..plan() };
+    let manual = Plan { promotion: Promotion::Manual, ..blue_green() };
+    let hooked = collection::vec(prop_oneof![Just(Start), Just(Step), Just(Promote)], 0..3);
+    let base = prop_oneof![4 => Just(plan()), 2 => Just(blue_green()), 1 => Just(manual), 1 => Just(at_once)];
+    (base, any::<bool>(), hooked, any::<bool>(), proptest::bool::weighted(0.2)).prop_map(
+        |(plan, baked, hooked, freezes, dry_run)| {
+            let on_failure = if freezes { OnFailure::Freeze } else { OnFailure::Abort };
+            let bake = if baked { HOUR } else { Duration::ZERO };
+            let mut plan = asking(&hooked, Plan { bake, on_failure, ..plan });
+            plan.analysis.dry_run = dry_run;
+            plan
+        },
+    )
 }
 
 fn when() -> impl Strategy<Value = When> {
@@ -91,9 +131,7 @@ struct Driven {
 }
 
 impl Driven {
-    fn new(baked: bool) -> Self {
-        let bake = if baked { HOUR } else { Duration::ZERO };
-        let plan = Plan { bake, ..plan() };
+    fn new(plan: Plan) -> Self {
         let machine = Machine::first(version("v1"));
         Self { machine, now: at(1000), plan, routed: Weight::ZERO, ready: false }
     }
@@ -120,6 +158,12 @@ impl Driven {
             Told::Resume => self.machine.operator(now, Operator::Resume),
             Told::SetWeight(weight) => self.machine.operator(now, Operator::SetWeight(percent(*weight))),
             Told::Retry => self.machine.operator(now, Operator::Retry { version: None, plan, salt: (5, 6) }),
+            Told::Undo { to, warm } => {
+                let to = to.map(version);
+                let undo = Operator::Undo { to: to.as_ref(), warm: *warm, plan, salt: (7, 8) };
+                self.machine.operator(now, undo)
+            }
+            Told::Gate(answer) => Ok(self.machine.on(now, Event::Gate(answer.clone()))),
         }
     }
 
@@ -142,12 +186,16 @@ impl Driven {
         health_comes_first(self)?;
         weight_rises_only_with_leave(&before, &self.machine, &actions)?;
         what_is_said_is_what_is(self, &before, &actions)?;
+        hooks_are_asked_first(&before, &self.machine, &actions)?;
         match told {
             Told::Abort => {
                 prop_assert_eq!((self.machine.weight(), self.routed), (Weight::ZERO, Weight::ZERO))
             }
             Told::Killed => restart_goes_nowhere(&before, &self.machine)?,
-            Told::Wanted(_) | Told::Readiness { .. } | Told::Evidence(..) | Told::Time => {}
+            Told::Evidence(..) | Told::Time => a_dry_run_moves_nobody(&before, &self.machine)?,
+            Told::Gate(_) => prop_assert!(self.machine.weight() <= before.weight(), "a yes moves nothing"),
+            Told::Undo { warm, .. } => undone_for_good(&before, &self.machine, *warm)?,
+            Told::Wanted(_) | Told::Readiness { .. } => {}
             Told::Promote | Told::PromoteFull | Told::Pause | Told::Resume => {}
             Told::SetWeight(_) | Told::Retry => {}
         }
@@ -206,10 +254,63 @@ fn gives_leave(record: &Transition) -> bool {
         Reason::ReleaseChanged | Reason::Restarted | Reason::CanaryLost | Reason::CanaryBack => false,
         // Nobody is left to go back to, and it is an end, not a rise.
         Reason::StableGone => true,
-        Reason::StableLost | Reason::StableBack | Reason::VerdictFailed | Reason::MaxTime => false,
+        // By order of the plan, out of a preview.
+        Reason::PreviewOver => record.from == PhaseName::Stepping,
+        Reason::NotAllReady | Reason::StableLost | Reason::StableBack => false,
+        Reason::VerdictFailed | Reason::MaxTime => false,
+        Reason::GateReached { .. } | Reason::GateOpened { .. } | Reason::HookRefused { .. } => false,
+        Reason::WouldAdvance | Reason::WouldAbort | Reason::WouldTimeOut | Reason::WouldPromote => false,
         Reason::NoHarm | Reason::BakeOver | Reason::NotReadyInTime => false,
         Reason::Superseded { .. } | Reason::ReleaseWithdrawn => false,
     }
+}
+
+/// What goes on by itself past a point with hooks finds them open; and no restart leaves them so.
+fn hooks_are_asked_first(before: &Machine, after: &Machine, actions: &[Action]) -> Result<(), TestCaseError> {
+    let Some(then) = before.rollout() else { return Ok(()) };
+    let went_on = |record: &&Transition| match record.reason {
+        Reason::VerdictSuccessful | Reason::NoHarm | Reason::PreviewOver | Reason::BakeOver => true,
+        Reason::CanaryReady => record.from == PhaseName::Waiting,
+        _ => false,
+    };
+    let has = |point| then.plan.hooks.iter().any(|hook| hook.at == point);
+    let open = |point| then.gate == Some(Gate { at: point, open: true });
+    for record in transitions(actions).into_iter().filter(went_on) {
+        let start = record.from == PhaseName::Waiting && has(Start);
+        let rise = record.from == PhaseName::Stepping && record.weight > then.weight && has(Step);
+        let end = record.to == PhaseName::Promoted && has(Promote);
+        for (needed, point) in [(start && !end, Start), (rise && !end, Step), (end, Promote)] {
+            prop_assert!(!needed || open(point), "{:?} past {:?}", record, then.gate);
+        }
+    }
+    let restarted = transitions(actions).iter().any(|record| record.reason == Reason::Restarted);
+    let left_open = after.rollout().and_then(|rollout| rollout.gate.as_ref()).is_some_and(|gate| gate.open);
+    prop_assert!(!restarted || !left_open);
+    Ok(())
+}
+
+fn a_dry_run_moves_nobody(before: &Machine, after: &Machine) -> Result<(), TestCaseError> {
+    let Some(then) = before.rollout().filter(|rollout| rollout.plan.analysis.dry_run) else { return Ok(()) };
+    let gave_up = after.last().is_some_and(|last| last.reason == Reason::NotReadyInTime);
+    if !gave_up {
+        prop_assert_eq!(after.rollout().map(|rollout| rollout.weight), Some(then.weight));
+    }
+    Ok(())
+}
+
+/// The version that was left has nothing, or a rollout that takes it away; the release that names it starts nothing.
+fn undone_for_good(before: &Machine, after: &Machine, warm: bool) -> Result<(), TestCaseError> {
+    let mut told = after.clone();
+    let again = want(&mut told, at(1), before.wanted_release().as_str(), &plan());
+    prop_assert_eq!(again, Vec::new());
+    if before.rollout().is_some() || !warm {
+        return Ok(());
+    }
+    match after.rollout() {
+        None => prop_assert_ne!(after.stable(), before.stable()),
+        Some(rollout) => prop_assert!(rollout.undoes && after.weight() == Weight::ZERO),
+    }
+    Ok(())
 }
 
 fn what_is_said_is_what_is(
@@ -263,10 +364,10 @@ fn time_makes_progress(driven: &Driven) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn the_invariants_hold_whatever_happens(
-        baked in any::<bool>(),
+        plan in any_plan(),
         story in collection::vec((when(), told()), 1..60),
     ) {
-        let mut driven = Driven::new(baked);
+        let mut driven = Driven::new(plan);
         // Else half of the stories never get to a rollout.
         driven.step(&When::After(Duration::ZERO), &Told::Wanted("v2"))?;
         driven.step(&When::After(Duration::ZERO), &Told::Readiness { canary: true, stable: true })?;
@@ -277,10 +378,11 @@ proptest! {
 
     #[test]
     fn a_reloaded_machine_does_what_the_old_one_would_have_done(
+        plan in any_plan(),
         story in collection::vec((when(), told()), 1..40),
         rest in collection::vec((when(), told()), 1..20),
     ) {
-        let mut old = Driven::new(true);
+        let mut old = Driven::new(plan);
         old.step(&When::After(Duration::ZERO), &Told::Wanted("v2"))?;
         for (when, told) in &story {
             old.step(when, told)?;
@@ -301,7 +403,7 @@ proptest! {
 
 #[test]
 fn the_last_verdict_is_kept_with_the_rollout_that_it_ended() {
-    let mut driven = Driven::new(true);
+    let mut driven = Driven::new(plan());
     driven.tell(&Told::Wanted("v2")).unwrap();
     driven.tell(&Told::Readiness { canary: true, stable: true }).unwrap();
     driven.tell(&Told::Evidence(Decision::RollBack, Outcome::Failed)).unwrap();

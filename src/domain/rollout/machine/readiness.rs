@@ -11,11 +11,17 @@ impl Machine {
         let mut actions = stable_readiness(rollout, now, stable);
         match (rollout.canary_presence, canary) {
             (Presence::Unknown, false) => rollout.canary_presence = Presence::Missing { since: now },
-            (Presence::Missing { .. }, false) | (Presence::Ready, true) => {}
+            (Presence::Missing { .. }, false) => {}
             (Presence::Ready, false) => {
                 let seen = Presence::Missing { since: now };
-                actions.extend(rollout.see_canary(now, seen, Reason::CanaryLost));
+                let reason = if rollout.waits_for_all() { Reason::NotAllReady } else { Reason::CanaryLost };
+                actions.extend(rollout.see_canary(now, seen, reason));
             }
+            // It may have waited for something else than the canary.
+            (Presence::Ready, true) if matches!(rollout.phase, Phase::Waiting { .. }) => {
+                actions.extend(self.canary_is_ready(now));
+            }
+            (Presence::Ready, true) => {}
             (Presence::Unknown | Presence::Missing { .. }, true) => actions.extend(self.canary_is_ready(now)),
         }
         actions
@@ -26,10 +32,14 @@ impl Machine {
         match rollout.phase {
             Phase::Waiting { .. } => {
                 rollout.canary_presence = Presence::Ready;
-                self.enter(now, 0, Reason::CanaryReady.into())
+                match rollout.stopped_before(now, 0) {
+                    Some(waiting) => waiting,
+                    None => self.enter(now, 0, Reason::CanaryReady.into()),
+                }
             }
             Phase::Stepping { .. } | Phase::Baking { .. } | Phase::Paused { .. } => {
                 let reason = match rollout.phase.place() {
+                    _ if rollout.waits_for_all() => Reason::CanaryReady,
                     Place::Start => Reason::CanaryReady,
                     Place::Step(_) | Place::Weight | Place::Bake => Reason::CanaryBack,
                 };

@@ -1,12 +1,16 @@
 //! Whole rollouts over virtual time, and the rules that take more than one event to show.
 
 mod by_hand;
+mod gates;
+mod strategies;
+mod undone;
 
 use std::time::Duration;
 
 use super::super::{
-    Action, Decision, End, Event, Judgement, Machine, OnMaxTime, Operator, Ordered, Outcome, PhaseName, Plan,
-    Reason, Step, StepChange, Transition, Verdict, Wanted,
+    Action, Decision, End, Event, GateAnswer, Hook, HookPoint, Judgement, Machine, OnMaxTime, Operator,
+    Ordered, Otherwise, Outcome, PhaseName, Plan, Reason, Step, StepChange, Strategy, Transition, Verdict,
+    Wanted,
 };
 use crate::domain::{Timestamp, VersionName, Weight};
 
@@ -28,6 +32,29 @@ pub(super) fn version(name: &str) -> VersionName {
 pub(super) fn plan() -> Plan {
     let step = |weight, pause| Step { weight: percent(weight), pause: Duration::from_secs(pause) };
     Plan { steps: vec![step(10.0, 0), step(50.0, 120), step(100.0, 0)], bake: HOUR, ..Plan::default() }
+}
+
+/// A preview of a minute, one switch, an hour's bake.
+pub(super) fn blue_green() -> Plan {
+    let steps = Plan::switch(Duration::from_secs(60));
+    Plan { strategy: Strategy::BlueGreen, steps, bake: HOUR, ..Plan::default() }
+}
+
+/// The plan with hooks at these points.
+pub(super) fn asking(points: &[HookPoint], plan: Plan) -> Plan {
+    let hook = |at: &HookPoint| Hook {
+        at: *at,
+        url: "http://ci.example/gate".into(),
+        timeout: Duration::from_secs(10),
+        attempts: 3,
+        otherwise: Otherwise::Pause,
+        token_file: None,
+    };
+    Plan { hooks: points.iter().map(hook).collect(), ..plan }
+}
+
+pub(super) fn refusal(then: Otherwise) -> Event<'static> {
+    Event::Gate(GateAnswer::Shut { why: "http://ci.example/gate answered 503".into(), then })
 }
 
 pub(super) fn verdict(outcome: Outcome) -> Verdict {

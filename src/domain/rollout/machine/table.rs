@@ -1,7 +1,10 @@
 //! Every phase against every event: what becomes of it.
 
-use super::super::{Decision, Event, Machine, Operator, Outcome, PhaseName, Plan};
+use super::super::{
+    Decision, Event, GateAnswer, HookPoint, Machine, OnFailure, Operator, Otherwise, Outcome, PhaseName, Plan,
+};
 use super::simulation::{HOUR, LOST, READY, at, at_first_step, evidence, percent, plan, version, want};
+use super::simulation::{asking, blue_green, refusal};
 
 /// Everything happens here: after `min_time`, before `max_time` and `ready_timeout`.
 const THEN: u64 = 100;
@@ -37,6 +40,18 @@ fn in_phase(name: &str) -> Machine {
         "paused, 30 %" => commanded(stepping(), Operator::SetWeight(percent(30.0))),
         "paused, baking" => commanded(baking(), Operator::Pause),
         "baking" => baking(),
+        "frozen" => {
+            let mut machine = at_first_step(&Plan { on_failure: OnFailure::Freeze, ..plan() });
+            machine.on(at(0), evidence(Decision::RollBack, Outcome::Failed));
+            machine
+        }
+        "preview" => at_first_step(&blue_green()),
+        "gated" => {
+            let mut machine = at_first_step(&asking(&[HookPoint::Step], plan()));
+            machine.on(at(30), evidence(Decision::Advance, Outcome::Successful));
+            machine
+        }
+        "promoted" => commanded(baking(), Operator::Promote),
         other => panic!("no phase {other}"),
     }
 }
@@ -73,6 +88,9 @@ fn cell(phase: &str, column: &str) -> String {
         "resume" => machine.operator(now, Operator::Resume),
         "set 30" => machine.operator(now, Operator::SetWeight(percent(30.0))),
         "retry" => machine.operator(now, retry),
+        "undo" => machine.operator(now, Operator::Undo { to: None, warm: true, plan, salt: (0, 0) }),
+        "hooks say yes" => Ok(machine.on(now, Event::Gate(GateAnswer::Open))),
+        "hooks say no" => Ok(machine.on(now, refusal(Otherwise::Pause))),
         other => panic!("no column {other}"),
     };
     match result {
@@ -99,7 +117,7 @@ fn standing(machine: &Machine, before: &Machine) -> String {
     }
 }
 
-const PHASES: [&str; 10] = [
+const PHASES: [&str; 14] = [
     "idle",
     "aborted",
     "waiting",
@@ -110,34 +128,41 @@ const PHASES: [&str; 10] = [
     "paused, 30 %",
     "paused, baking",
     "baking",
+    "frozen",
+    "preview",
+    "gated",
+    "promoted",
 ];
 
 /// One line per event, one column per phase of [`PHASES`]: phase, step and the weight that the canary gets; `-` for
-/// nothing to do. The plan: 10, 50, 100 %, then a bake.
+/// nothing to do. The plan: 10, 50, 100 %, then a bake; for the preview: blue-green with the same bake.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; PHASES.len()]); 21] = [
-    //                   idle              aborted           waiting             stepping            lost                paused              p, waiting        p, 30 %             p, baking          baking
-    ("ready",          ["-",              "-",              "stepping 1 at 10", "-",                "stepping 1 at 10", "-",                "paused 0 at 0",  "-",                "-",               "-"]),
-    ("lost",           ["-",              "-",              "-",                "stepping 1 at 0",  "-",                "paused 1 at 0",    "-",              "paused 1 at 0",    "paused 3 at 0",   "baking 3 at 0"]),
-    ("stable lost",    ["-",              "-",              "waiting 0 at 0",   "stepping 1 at 10", "stepping 1 at 0",  "paused 1 at 10",   "paused 0 at 0",  "paused 1 at 30",   "paused 3 at 100", "baking 3 at 100"]),
-    ("failed",         ["-",              "-",              "-",                "aborted",          "aborted",          "aborted",          "-",              "aborted",          "aborted",         "aborted"]),
-    ("successful",     ["-",              "-",              "-",                "stepping 2 at 50", "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("hold",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("judge pauses",   ["-",              "-",              "-",                "paused 1 at 10",   "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("judge gives up", ["-",              "-",              "-",                "aborted",          "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("time",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("late",           ["-",              "-",              "aborted",          "-",                "aborted",          "-",                "-",              "-",                "-",               "promoted"]),
-    ("restart",        ["-",              "-",              "waiting 0 at 0",   "stepping 1 at 0",  "stepping 1 at 0",  "paused 1 at 0",    "paused 0 at 0",  "paused 1 at 0",    "paused 3 at 0",   "baking 3 at 0"]),
-    ("same",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-"]),
-    ("newer",          ["waiting 0 at 0", "waiting 0 at 0", "superseded",       "superseded",       "superseded",       "superseded",       "superseded",     "superseded",       "superseded",      "superseded"]),
-    ("withdrawn",      ["-",              "idle",           "aborted",          "aborted",          "aborted",          "aborted",          "aborted",        "aborted",          "aborted",         "aborted"]),
-    ("promote",        ["refused",        "refused",        "refused",          "stepping 2 at 50", "refused",          "stepping 2 at 50", "refused",        "stepping 2 at 50", "promoted",        "promoted"]),
-    ("promote full",   ["refused",        "refused",        "refused",          "promoted",         "refused",          "promoted",         "refused",        "promoted",         "promoted",        "promoted"]),
-    ("abort",          ["refused",        "refused",        "aborted",          "aborted",          "aborted",          "aborted",          "aborted",        "aborted",          "aborted",         "aborted"]),
-    ("pause",          ["refused",        "refused",        "paused 0 at 0",    "paused 1 at 10",   "paused 1 at 0",    "refused",          "refused",        "refused",          "refused",         "paused 3 at 100"]),
-    ("resume",         ["refused",        "refused",        "refused",          "refused",          "refused",          "stepping 1 at 10", "waiting 0 at 0", "stepping 1 at 30", "baking 3 at 100", "refused"]),
-    ("set 30",         ["refused",        "refused",        "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",  "paused 1 at 30",   "paused 1 at 30",  "paused 1 at 30"]),
-    ("retry",          ["refused",        "waiting 0 at 0", "refused",          "refused",          "refused",          "refused",          "refused",        "refused",          "refused",         "refused"]),
+const TABLE: [(&str, [&str; PHASES.len()]); 24] = [
+    //                   idle              aborted           waiting             stepping            lost                paused              p, waiting        p, 30 %             p, baking          baking             frozen              preview             gated               promoted
+    ("ready",          ["-",              "-",              "stepping 1 at 10", "-",                "stepping 1 at 10", "-",                "paused 0 at 0",  "-",                "-",               "-", "-",                "-",                "-",                "-"]),
+    ("lost",           ["-",              "-",              "-",                "stepping 1 at 0",  "-",                "paused 1 at 0",    "-",              "paused 1 at 0",    "paused 3 at 0",   "baking 3 at 0", "paused 1 at 0",    "stepping 1 at 0",  "stepping 1 at 0",  "-"]),
+    ("stable lost",    ["-",              "-",              "waiting 0 at 0",   "stepping 1 at 10", "stepping 1 at 0",  "paused 1 at 10",   "paused 0 at 0",  "paused 1 at 30",   "paused 3 at 100", "baking 3 at 100", "paused 1 at 10",   "stepping 1 at 0",  "stepping 1 at 10", "-"]),
+    ("failed",         ["-",              "-",              "-",                "aborted",          "aborted",          "aborted",          "-",              "aborted",          "aborted",         "aborted", "-",                "aborted",          "aborted",          "-"]),
+    ("successful",     ["-",              "-",              "-",                "stepping 2 at 50", "-",                "-",                "-",              "-",                "-",               "-", "-",                "baking 2 at 100",  "-",                "-"]),
+    ("hold",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-", "-",                "-",                "-",                "-"]),
+    ("judge pauses",   ["-",              "-",              "-",                "paused 1 at 10",   "-",                "-",                "-",              "-",                "-",               "-", "-",                "paused 1 at 0",    "paused 1 at 10",   "-"]),
+    ("judge gives up", ["-",              "-",              "-",                "aborted",          "-",                "-",                "-",              "-",                "-",               "-", "-",                "aborted",          "aborted",          "-"]),
+    ("time",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-", "-",                "-",                "-",                "-"]),
+    ("late",           ["-",              "-",              "aborted",          "-",                "aborted",          "-",                "-",              "-",                "-",               "promoted", "-",                "-",                "-",                "-"]),
+    ("restart",        ["-",              "-",              "waiting 0 at 0",   "stepping 1 at 0",  "stepping 1 at 0",  "paused 1 at 0",    "paused 0 at 0",  "paused 1 at 0",    "paused 3 at 0",   "baking 3 at 0", "paused 1 at 0",    "stepping 1 at 0",  "stepping 1 at 0",  "-"]),
+    ("same",           ["-",              "-",              "-",                "-",                "-",                "-",                "-",              "-",                "-",               "-", "-",                "-",                "-",                "-"]),
+    ("newer",          ["waiting 0 at 0", "waiting 0 at 0", "superseded",       "superseded",       "superseded",       "superseded",       "superseded",     "superseded",       "superseded",      "superseded", "superseded",       "superseded",       "superseded",       "waiting 0 at 0"]),
+    ("withdrawn",      ["-",              "idle",           "aborted",          "aborted",          "aborted",          "aborted",          "aborted",        "aborted",          "aborted",         "aborted", "aborted",          "aborted",          "aborted",          "waiting 0 at 0"]),
+    ("promote",        ["refused",        "refused",        "refused",          "stepping 2 at 50", "refused",          "stepping 2 at 50", "refused",        "stepping 2 at 50", "promoted",        "promoted", "stepping 2 at 50", "baking 2 at 100",  "stepping 2 at 50", "refused"]),
+    ("promote full",   ["refused",        "refused",        "refused",          "promoted",         "refused",          "promoted",         "refused",        "promoted",         "promoted",        "promoted", "promoted",         "promoted",         "promoted",         "refused"]),
+    ("abort",          ["refused",        "refused",        "aborted",          "aborted",          "aborted",          "aborted",          "aborted",        "aborted",          "aborted",         "aborted", "aborted",          "aborted",          "aborted",          "refused"]),
+    ("pause",          ["refused",        "refused",        "paused 0 at 0",    "paused 1 at 10",   "paused 1 at 0",    "refused",          "refused",        "refused",          "refused",         "paused 3 at 100", "refused",          "paused 1 at 0",    "paused 1 at 10",   "refused"]),
+    ("resume",         ["refused",        "refused",        "refused",          "refused",          "refused",          "stepping 1 at 10", "waiting 0 at 0", "stepping 1 at 30", "baking 3 at 100", "refused", "stepping 1 at 10", "refused",          "refused",          "refused"]),
+    ("set 30",         ["refused",        "refused",        "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",    "paused 1 at 30",   "paused 1 at 0",  "paused 1 at 30",   "paused 1 at 30",  "paused 1 at 30", "paused 1 at 30",   "paused 1 at 30",   "paused 1 at 30",   "refused"]),
+    ("retry",          ["refused",        "waiting 0 at 0", "refused",          "refused",          "refused",          "refused",          "refused",        "refused",          "refused",         "refused", "refused",          "refused",          "refused",          "refused"]),
+    ("undo",           ["refused", "refused", "refused", "refused", "refused", "refused", "refused", "refused", "aborted", "aborted", "refused", "refused", "refused", "promoted"]),
+    ("hooks say yes",  ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "stepping 1 at 10", "-"]),
+    ("hooks say no",   ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "paused 1 at 10", "-"]),
 ];
 
 #[test]

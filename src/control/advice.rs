@@ -1,0 +1,64 @@
+//! What a rollout waits for, and what operators can do about it, in words.
+
+use crate::domain::rollout::{Gate, Machine, Phase, Place, Promotion, Reason, Rollout, Strategy};
+use crate::domain::{ServiceName, VersionName};
+
+/// What comes next; `None` when it goes on by itself, or nothing is to be done.
+pub(super) fn next(service: &ServiceName, machine: &Machine) -> Option<String> {
+    match (machine.rollout(), machine.aborted()) {
+        (Some(rollout), _) => under_way(service, rollout),
+        (None, Some(version)) => Some(not_again(service, version)),
+        (None, None) => None,
+    }
+}
+
+fn not_again(service: &ServiceName, version: &VersionName) -> String {
+    format!("`release` names {version}, which is not started again by itself; `adit retry {service}` does")
+}
+
+fn under_way(service: &ServiceName, rollout: &Rollout) -> Option<String> {
+    if let Phase::Paused { why, .. } = &rollout.phase {
+        return Some(paused(service, rollout, why));
+    }
+    if let Some(Gate { at, open: false }) = &rollout.gate {
+        return Some(format!("its {at} hooks are asked; `adit promote {service}` does not wait for them"));
+    }
+    let ready = rollout.canary_ready();
+    if rollout.waits_for_all() && !ready {
+        let (strategy, canary) = (rollout.plan.strategy, &rollout.canary);
+        return Some(format!("{strategy} waits until every endpoint of {canary} is ready"));
+    }
+    if rollout.plan.analysis.dry_run && rollout.phase.place() != Place::Start {
+        return Some(format!(
+            "dry run: nothing moves by itself; `adit promote {service}` or `adit abort {service}`"
+        ));
+    }
+    if rollout.previews() && rollout.plan.promotion == Promotion::Manual {
+        return Some(format!("the preview ends with `adit promote {service}` or `adit abort {service}`"));
+    }
+    rollout.previews().then(|| format!("preview: nobody gets {} unless they ask for it", rollout.canary))
+}
+
+fn paused(service: &ServiceName, rollout: &Rollout, why: &Reason) -> String {
+    let weight = rollout.weight;
+    let promoted = match (rollout.phase.place(), rollout.plan.strategy) {
+        (Place::Bake, _) => "makes it stable",
+        (Place::Start, Strategy::Canary) => "takes the first step",
+        (Place::Start, Strategy::BlueGreen) => "begins the preview",
+        (_, Strategy::BlueGreen) | (_, Strategy::AllAtOnce) => "gives it all",
+        (Place::Step(_) | Place::Weight, Strategy::Canary) => "takes the next step",
+    };
+    match why {
+        Reason::VerdictFailed => format!(
+            "frozen at {weight}: `adit abort {service}` goes back, `adit resume {service}` goes on with evidence that \
+             starts anew, `adit promote {service}` {promoted}"
+        ),
+        Reason::HookRefused { .. } => format!(
+            "`adit resume {service}` asks the hooks again, `adit promote {service}` {promoted} without them, \
+             `adit abort {service}` goes back"
+        ),
+        _ => format!(
+            "`adit resume {service}` goes on, `adit promote {service}` {promoted}, `adit abort {service}` goes back"
+        ),
+    }
+}
