@@ -171,3 +171,118 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Manual;
+    use crate::domain::rollout::{Measured, NoData, Standing};
+    use crate::domain::{Timestamp, VersionName};
+    use crate::external::server::{Act, Server};
+
+    const GOOD_THEN_BAD: &[Act] = &[
+        Act::Answer(200, r#"{"status":"success","data":{"resultType":"scalar","result":[1,"0.05"]}}"#),
+        Act::Answer(200, r#"{"status":"success","data":{"resultType":"scalar","result":[1,"0.5"]}}"#),
+    ];
+
+    struct Bench {
+        clock: Arc<Manual>,
+        checks: Checks,
+        reports: mpsc::Receiver<Report>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (clock, manual) = Clock::manual(Timestamp::from_micros(1_000_000));
+            let (sender, reports) = mpsc::channel(16);
+            Self { clock: manual, checks: Checks::new(Client::default(), clock, sender), reports }
+        }
+
+        fn measure(&mut self, check: &Check) {
+            let subject = Subject {
+                service: ServiceName::from("web"),
+                stable: VersionName::from("v1"),
+                canary: VersionName::from("v2"),
+            };
+            let round = Round { subject, checks: vec![check.clone()] };
+            self.checks.reconcile(vec![(ServiceName::from("web"), 3)], |_| Some(round.clone()));
+        }
+
+        async fn measured(&mut self) -> Measured {
+            match self.reports.recv().await.expect("a report") {
+                Report::Measured { rollout: 3, check: 0, measured, .. } => measured,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// The next measurement, an interval later.
+        async fn next(&mut self) -> Measured {
+            let clock = self.clock.clone();
+            let pushed = async {
+                loop {
+                    clock.advance(Duration::from_secs(1));
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = pushed => panic!("a clock never stops"),
+                measured = self.measured() => measured,
+            }
+        }
+    }
+
+    fn check(source: Source) -> Check {
+        Check {
+            name: "budget".to_owned(),
+            source,
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(3600),
+            failures: 2,
+            no_data: NoData::Hold,
+            token_file: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_is_measured_at_once_and_then_once_in_an_interval() {
+        let mut server = Server::start(GOOD_THEN_BAD).await;
+        let query = "errors{version=\"{{canary}}\"}".to_owned();
+        let mut bench = Bench::new();
+        bench.measure(&check(Source::Prometheus {
+            address: server.url(""),
+            query,
+            min: None,
+            max: Some(0.1),
+        }));
+        let first = bench.measured().await;
+        assert_eq!((first.standing, first.text.as_str()), (Standing::Good, "0.05, at most 0.1"));
+        assert_eq!(
+            server.next().await.line,
+            "GET /api/v1/query?query=errors%7Bversion%3D%22v2%22%7D HTTP/1.1"
+        );
+        assert_eq!(bench.next().await.standing, Standing::Suspicious);
+        assert_eq!(bench.next().await.standing, Standing::Failed);
+    }
+
+    #[tokio::test]
+    async fn a_url_that_can_not_be_reached_is_no_measurement() {
+        let server = Server::start(&[Act::Close]).await;
+        let url = server.url("/smoke?key=secret");
+        let mut bench = Bench::new();
+        bench.measure(&check(Source::Url { url }));
+        let measured = bench.measured().await;
+        let text = format!("{}: connection closed before message completed", server.url("/smoke"));
+        assert_eq!((measured.standing, measured.text), (Standing::Unknown, text));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_measured_for_a_rollout_that_is_over() {
+        let mut server = Server::start(&[Act::Hang]).await;
+        let mut bench = Bench::new();
+        bench.measure(&check(Source::Url { url: server.url("/") }));
+        server.next().await;
+        bench.checks.reconcile(Vec::new(), |_| None);
+        let ended = bench.checks.tasks.join_next().await.expect("one task was measuring");
+        assert!(ended.is_err_and(|failure| failure.is_cancelled()));
+    }
+}

@@ -5,9 +5,11 @@ mod harness;
 mod layering;
 
 mod admin;
+mod checks;
 mod demo;
 mod failures;
 mod health;
+mod hooks;
 mod readme;
 mod releasing;
 mod reloading;

@@ -25,12 +25,14 @@ impl Store {
     /// # Errors
     /// When the file can't be read or a letter in it can't be understood.
     pub fn letters(&self) -> Result<Vec<(i64, Letter)>, StoreError> {
-        let rows = self.read("SELECT id, letter FROM letters ORDER BY id LIMIT ?1", params![READ], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })?;
+        let rows =
+            self.read("SELECT id, letter FROM letters ORDER BY id LIMIT ?1", params![READ], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })?;
         rows.into_iter()
             .map(|(id, text)| {
-                let letter = serde_json::from_str(&text).map_err(|cause| self.unreadable("letters", cause))?;
+                let letter =
+                    serde_json::from_str(&text).map_err(|cause| self.unreadable("letters", cause))?;
                 Ok((id, letter))
             })
             .collect()
