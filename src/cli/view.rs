@@ -308,6 +308,7 @@ mod tests {
     use super::super::grid::Colour;
     use super::*;
     use crate::domain::Weight;
+    use crate::domain::rollout::Measured;
 
     const PLAIN: Look = Look { width: None, colour: Colour::None, terminal: false };
 
@@ -534,5 +535,21 @@ no services; add one to the config, then: adit reload
     fn an_endpoint_that_was_looked_up_shows_its_name_and_address() {
         let endpoint = EndpointStatus { endpoint: "web.internal:80".into(), ..endpoint(9001, "ready", "") };
         assert_eq!(whereabouts(&endpoint), "web.internal:80 (127.0.0.1:9001)");
+    }
+
+    #[test]
+    fn checks_are_shown_and_their_verdicts_are_no_odds() {
+        let check = Measured {
+            name: "budget".into(),
+            standing: Standing::Failed,
+            value: Some(0.3),
+            text: "0.3, at most 0.1".into(),
+        };
+        let mut rollout = RolloutStatus { checks: vec![check], ..rollout() };
+        let rule = "check budget: sum(x) at most 0.1".to_owned();
+        rollout.verdict = rollout.verdict.map(|verdict| Verdict { rule, value: 0.3, bound: 0.1, ..verdict });
+        let text = render_rollout(&rollout, PLAIN);
+        assert!(text.contains("budget: failed (0.3, at most 0.1)"), "{text}");
+        assert!(text.contains("measured 0.3 (bound 0.1)"), "{text}");
     }
 }

@@ -33,7 +33,6 @@ pub(super) fn plan(table: &mut Table<'_>) -> Plan {
         analysis: table.table("analysis", analysis),
         hooks: hooks::read(table),
         checks: checks::read(table),
-        ..default
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Outside {
     settled: Vec<i64>,
     /// Whether the store may hold what nobody has looked at.
     post: bool,
+    /// What is wrong with the letters in the store.
+    trouble: Option<String>,
     /// By service, the last letter that was given up, until one is delivered again.
     given_up: BTreeMap<ServiceName, String>,
     /// Whose letters are on their way.
@@ -56,6 +58,7 @@ impl Outside {
             answers: BTreeMap::new(),
             settled: Vec::new(),
             post: true,
+            trouble: None,
             given_up: BTreeMap::new(),
             recipients: BTreeMap::new(),
         }
@@ -73,7 +76,15 @@ impl Outside {
 
     /// Hooks that could not be told, in words.
     pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
-        self.given_up.values().map(|why| format!("not told: {why}"))
+        self.trouble.iter().cloned().chain(self.given_up.values().map(|why| format!("not told: {why}")))
+    }
+
+    /// Says it once, however often it is tried again.
+    fn in_trouble(&mut self, trouble: String) {
+        if self.trouble.as_ref() != Some(&trouble) {
+            warn!("{trouble}");
+        }
+        self.trouble = Some(trouble);
     }
 }
 
@@ -167,19 +178,20 @@ impl Control {
                 Ok(()) => self.outside.settled.clear(),
                 // They are not delivered again by this process; the next turn tries to take them out again.
                 Err(error) => {
-                    warn!(%error, "letters that were delivered can't be taken out of the store");
-                    return;
+                    let what = "letters to hooks that were delivered can't be taken out of the store";
+                    return self.outside.in_trouble(format!("{what}: {error}"));
                 }
             }
         }
         match self.store.letters() {
             Ok(letters) => {
                 self.outside.post = false;
+                self.outside.trouble = None;
                 self.outside.recipients =
                     letters.iter().map(|(id, letter)| (*id, letter.service.clone())).collect();
                 self.outside.notices.reconcile(letters);
             }
-            Err(error) => warn!(%error, "the letters to hooks can't be read"),
+            Err(error) => self.outside.in_trouble(format!("letters to hooks can't be read: {error}")),
         }
     }
 }

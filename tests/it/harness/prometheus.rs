@@ -70,8 +70,7 @@ fn listening(stderr: impl io::Read + Send + 'static) -> Receiver<SocketAddr> {
             let address =
                 line.split("\"Listening on\" address=").nth(1).and_then(|rest| rest.trim().parse().ok());
             if let Some(address) = address {
-                // The test may have given up.
-                drop(tell.try_send(address));
+                let _given_up = tell.try_send(address);
             }
         }
     });
