@@ -85,7 +85,9 @@
 //! | epoch | the time during which a weight stays the same; evidence is booked to the epoch its request began in |
 //! | evidence | what the data plane counted per version since the step began |
 //! | verdict | `Successful`, `Failed`, `Inconclusive` or `Error`, with measured value, bound and rule |
-//! | promote, abort, retry | the canary becomes stable; weight 0 now, in every state; try an aborted version again |
+//! | promote, abort, undo, retry | the canary becomes stable; weight 0 now, in every state; back after a promotion; try an aborted version again |
+//! | preview | blue-green before its switch: only who asks for the canary gets it |
+//! | gate | a point at which the rollout waits for its hooks; nothing that takes from the canary waits there |
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
 //! | drain | stop sending new requests, let those in flight end, then close |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |

@@ -245,6 +245,8 @@ async fn each_verb_becomes_its_command() {
         ("weight", r#"{"weight": 0.5}"#, Verb::SetWeight(Weight::from_percent(0.5).unwrap())),
         ("retry", "", Verb::Retry(None)),
         ("retry", r#"{"version": "v2"}"#, Verb::Retry(Some("v2".into()))),
+        ("undo", "", Verb::Undo(None)),
+        ("undo", r#"{"to": "v1"}"#, Verb::Undo(Some("v1".into()))),
     ] {
         let answer = served.post(&format!("/v1/services/web/{path}"), body).await;
         assert_eq!(answer.status(), 200, "{path} {body}: {}", answer.body);

@@ -37,8 +37,13 @@ impl Control {
         let spec = service.spec.clone();
         let warm = match verb {
             Verb::Undo(to) => service.warm_for_undo(to.as_ref())?,
-            Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Pause | Verb::Resume => false,
-            Verb::SetWeight(_) | Verb::Retry(_) => false,
+            Verb::Promote
+            | Verb::PromoteFull
+            | Verb::Abort
+            | Verb::Pause
+            | Verb::Resume
+            | Verb::SetWeight(_)
+            | Verb::Retry(_) => false,
         };
         self.decide(name, Some(by), |machine| {
             let salt = compile::salt(name, machine.next_number());
