@@ -39,6 +39,7 @@
 //! | [`app`] | the only place that wires: build, bind, spawn, drain |
 //! | [`admin`] | the HTTP API for operators: status, verbs, metrics |
 //! | [`control`] | the one writer: the loop, what it saves, the snapshots it publishes |
+//! | [`external`] | who else is asked and told over HTTP: hooks, and checks that measure |
 //! | [`provider`] | where desired state comes from: a file, watched |
 //! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
 //! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
@@ -55,7 +56,8 @@
 //! cli -> admin app clock config control domain domain::rollout provider
 //! app -> admin clock config control domain::routing provider proxy telemetry
 //! admin -> config control domain telemetry
-//! control -> clock config domain domain::rollout domain::routing domain::stats health provider telemetry
+//! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry
+//! external -> clock domain domain::rollout
 //! provider -> clock config domain
 //! health -> clock config domain domain::routing
 //! proxy -> clock domain domain::routing domain::stats telemetry
@@ -90,6 +92,8 @@
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
 //! | drain | stop sending new requests, let those in flight end, then close |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |
+//! | hook | an operator's URL that is asked before a rollout goes on, or told how it went |
+//! | check | a measurement from outside (a Prometheus query, a URL) that has a say in the verdict |
 //! | bake | the time after 100 % in which the old version is kept warm and a failure still goes back |
 //! | fault | whose fault a failed exchange was: the client's, the endpoint's, ours. Only the endpoint's is ever judged |
 //! | snapshot | one consistent state of all routing; immutable, replaced as a whole |
@@ -114,6 +118,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod domain;
+pub mod external;
 pub mod health;
 pub mod provider;
 pub mod proxy;

@@ -222,6 +222,7 @@ mod tests {
 
     fn story() -> RolloutStory {
         let verdict = Verdict {
+            detail: Box::default(),
             outcome: Outcome::Failed,
             rule: "errors: canary at most 1.1 × stable + 0.02 %".into(),
             value: 781.2,

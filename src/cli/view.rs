@@ -4,7 +4,7 @@ use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use crate::control::report::{
     DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
 };
-use crate::domain::rollout::{Outcome, Verdict};
+use crate::domain::rollout::{Outcome, Standing, Verdict};
 
 /// Odds at and above this are cut off by the judge.
 const HIGHEST: f64 = 1e12;
@@ -174,6 +174,15 @@ fn render_rollout(rollout: &RolloutStatus, look: Look) -> String {
     } else if under_way && (rollout.harm.is_some() || rollout.proof.is_some()) {
         out.push_str(&labelled("evidence", Tint::Faint, &both_odds(rollout), look));
     }
+    for check in &rollout.checks {
+        let (word, tint) = match check.standing {
+            Standing::Unknown => ("unknown", Tint::Warning),
+            Standing::Good => ("good", Tint::Good),
+            Standing::Suspicious => ("suspicious", Tint::Warning),
+            Standing::Failed => ("failed", Tint::Bad),
+        };
+        out.push_str(&labelled("check", tint, &format!("{}: {word} ({})", check.name, check.text), look));
+    }
     out
 }
 
@@ -191,6 +200,7 @@ fn conclusion(rollout: &RolloutStatus) -> String {
 
 fn evidence(rollout: &RolloutStatus, verdict: &Verdict) -> String {
     match both_odds(rollout) {
+        _ if verdict.is_of_check() => format!("measured {} (bound {})", verdict.value, verdict.bound),
         none if none.is_empty() => {
             format!("evidence {} (decides at {})", odds(verdict.value), odds(verdict.bound))
         }
@@ -336,6 +346,7 @@ mod tests {
     use super::super::grid::Colour;
     use super::*;
     use crate::domain::Weight;
+    use crate::domain::rollout::Measured;
 
     const PLAIN: Look = Look { width: None, colour: Colour::None, terminal: false };
 
@@ -392,6 +403,7 @@ mod tests {
             }),
             harm: Some(Odds { value: 0.4, bound: 100.0 }),
             proof: Some(Odds { value: 12.2, bound: 20.0 }),
+            checks: Vec::new(),
             started: "2024-05-01T09:58:00.000Z".into(),
             ended: None,
         }
@@ -591,5 +603,21 @@ no services; add one to the config, then: adit reload
     fn an_endpoint_that_was_looked_up_shows_its_name_and_address() {
         let endpoint = EndpointStatus { endpoint: "web.internal:80".into(), ..endpoint(9001, "ready", "") };
         assert_eq!(whereabouts(&endpoint), "web.internal:80 (127.0.0.1:9001)");
+    }
+
+    #[test]
+    fn checks_are_shown_and_their_verdicts_are_no_odds() {
+        let check = Measured {
+            name: "budget".into(),
+            standing: Standing::Failed,
+            value: Some(0.3),
+            text: "0.3, at most 0.1".into(),
+        };
+        let mut rollout = RolloutStatus { checks: vec![check], ..rollout() };
+        let rule = "check budget: sum(x) at most 0.1".to_owned();
+        rollout.verdict = rollout.verdict.map(|verdict| Verdict { rule, value: 0.3, bound: 0.1, ..verdict });
+        let text = render_rollout(&rollout, PLAIN);
+        assert!(text.contains("budget: failed (0.3, at most 0.1)"), "{text}");
+        assert!(text.contains("measured 0.3 (bound 0.1)"), "{text}");
     }
 }

@@ -5,9 +5,11 @@
 
 mod address;
 pub(crate) mod build;
+mod checks;
 mod diagnostics;
 mod duration;
 mod file;
+mod hooks;
 mod interpolate;
 mod key;
 mod latency;

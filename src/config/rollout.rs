@@ -7,6 +7,7 @@ use super::latency::latency;
 use super::reader::Table;
 use super::strategy::{Moves, moves};
 use super::value::Value;
+use super::{checks, hooks};
 use crate::domain::rollout::{Advance, Analysis, OnFailure, OnMaxTime, Plan, PromoteMargin, ToleratedRise};
 
 pub(super) const MONTH: Duration = Duration::from_secs(30 * 86_400);
@@ -16,7 +17,7 @@ const MOST_RELATIVE: f64 = 100.0;
 
 /// The plan of a service's rollouts.
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
-    table.unserved(&["rescue", "hooks", "salt"]);
+    table.unserved(&["rescue", "salt"]);
     let default = Plan::default();
     let on_failure = table
         .value("on_failure")
@@ -31,7 +32,8 @@ pub(super) fn plan(table: &mut Table<'_>) -> Plan {
         on_failure: on_failure.unwrap_or_default(),
         bake,
         analysis: table.table("analysis", analysis),
-        ..default
+        hooks: hooks::read(table),
+        checks: checks::read(table),
     }
 }
 

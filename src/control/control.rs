@@ -13,6 +13,7 @@ use super::deploy::Deployments;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
 use super::journal::{Journal, Outbox};
+use super::outside::Outside;
 use super::record::Pruned;
 use super::service::ServiceState;
 use super::store::{Store, StoreError};
@@ -69,6 +70,7 @@ pub struct Control {
     pub(crate) unrouted: Arc<PerWorker<VersionCells>>,
     pub(crate) resolver: Names,
     pub(crate) probes: Probes,
+    pub(crate) outside: Outside,
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
@@ -122,6 +124,7 @@ impl Control {
         Ok(Self {
             resolver: Names::new(around.clock.clone(), finder),
             probes: Probes::new(around.clock.clone(), reporter),
+            outside: Outside::new(&around.clock),
             started: around.clock.now(),
             store,
             recorded,
@@ -164,6 +167,7 @@ impl Control {
                 () = stop.notified() => break,
                 Some(report) = self.reports.recv() => self.probed(report),
                 Some(found) = self.found.recv() => self.resolved(found),
+                Some(report) = self.outside.report() => self.heard(report),
                 message = inbox.recv() => match message {
                     Some(message) => self.hear(message),
                     None => break,
@@ -190,11 +194,13 @@ impl Control {
         if self.services.values().any(ServiceState::can_let_go) {
             self.reconcile();
         }
+        self.pass_answers_on();
         for name in &names {
             self.eject(name);
             self.advance(name);
         }
         self.publish();
+        self.reach_out();
         if scope == Scope::All {
             self.write_notes();
             self.prune(self.around.clock.now());

@@ -151,6 +151,7 @@ impl Control {
             Ok(()) => {
                 release.saved = true;
                 release.unsaved.clear();
+                self.outside.saved();
                 self.problems.store = None;
                 self.notes_written();
                 Ok(())

@@ -57,7 +57,14 @@ pub(crate) fn series(control: &Control) -> Series {
 fn problems(control: &Control) -> Vec<String> {
     let problems = &control.problems;
     let names = problems.names.iter().map(|(name, why)| format!("name {name} can't be resolved: {why}"));
-    problems.config.iter().chain(&problems.store).cloned().chain(names).collect()
+    problems
+        .config
+        .iter()
+        .chain(&problems.store)
+        .cloned()
+        .chain(names)
+        .chain(control.outside.problems())
+        .collect()
 }
 
 fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> ServiceStatus {
@@ -119,6 +126,7 @@ fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
             weight: release.machine.weight(),
             observed: observed_now(release),
             verdict,
+            checks: release.checks_now(),
             harm: assessment
                 .map(|it| Odds { value: odds(it.harm_log_e), bound: 1.0 / rollout.plan.analysis.alpha }),
             proof: assessment.map(|it| Odds {
@@ -145,6 +153,7 @@ fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
         },
         observed: None,
         verdict: ended.verdict.clone().or(verdict),
+        checks: Vec::new(),
         harm: None,
         proof: None,
         started: rfc3339(ended.started),

@@ -7,8 +7,8 @@ use super::pace::{PACE_AGE, StableTimes};
 use crate::domain::rollout::{Assessment, Judge, Latency, Plan, SplitMode, StepChange};
 use crate::domain::routing::{Affinity, RouteMatch};
 use crate::domain::stats::{
-    Epoch, EpochCounts, FailedRequest, Kinds, Limits, Pace, ROUTE_PLACES, RoutePlaces, SAMPLES, Sampling, SlowCounts,
-    tolerated_buckets,
+    Epoch, EpochCounts, FailedRequest, Kinds, Limits, Pace, ROUTE_PLACES, RoutePlaces, SAMPLES, Sampling,
+    SlowCounts, tolerated_buckets,
 };
 use crate::domain::{Timestamp, Weight};
 
@@ -67,7 +67,18 @@ impl Evidence {
             judge = judge.with_times();
         }
         let epochs = VecDeque::with_capacity(EPOCHS_KEPT);
-        Self { judge, sticky, workers, routes, latency, epochs, numbers: 0, began: None, last: None, sampled: 0 }
+        Self {
+            judge,
+            sticky,
+            workers,
+            routes,
+            latency,
+            epochs,
+            numbers: 0,
+            began: None,
+            last: None,
+            sampled: 0,
+        }
     }
 
     /// From now on requests are routed with this weight.

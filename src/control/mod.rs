@@ -13,6 +13,7 @@ mod endpoints;
 mod evidence;
 mod handle;
 pub mod journal;
+mod outside;
 mod pace;
 mod record;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::rollout::Verdict;
+use crate::domain::rollout::{Measured, Verdict};
 use crate::domain::{ServiceName, Timestamp, VersionName, Weight};
 
 /// The whole program.
@@ -76,6 +76,9 @@ pub struct RolloutStatus {
     /// The evidence of this step that the canary is no worse than the promote margin; advances at its bound.
     #[serde(default)]
     pub proof: Option<Odds>,
+    /// How its checks stand, in the plan's order; none once it is over.
+    #[serde(default)]
+    pub checks: Vec<Measured>,
     /// When it began (RFC 3339).
     pub started: String,
     /// When it ended (RFC 3339).

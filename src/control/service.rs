@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::endpoints::{Addresses, Slots, VersionState};
 use super::evidence::{Evidence, Subject};
 use super::journal::Entry;
+use super::outside::CheckBook;
 use super::pace::StableTimes;
 use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
@@ -37,6 +38,8 @@ pub(crate) struct Release {
     pub(crate) times: StableTimes,
     /// The verdict so far, or the last one.
     pub(crate) judgement: Option<Judgement>,
+    /// How the checks of the rollout under way stand.
+    pub(crate) checks: CheckBook,
     /// Whether the store has the machine as it is.
     pub(crate) saved: bool,
     /// Decided and acted on (they lowered the weight), but not saved yet.
@@ -184,6 +187,7 @@ impl Release {
             evidence: None,
             times: StableTimes::default(),
             judgement: None,
+            checks: CheckBook::default(),
             saved: false,
             unsaved: Vec::new(),
             noted: None,
@@ -210,11 +214,12 @@ impl Release {
     /// Reads the evidence and says what to make of it; `None` when no rollout is being judged.
     pub(crate) fn judge(&mut self, now: Timestamp) -> Option<Judgement> {
         let rollout = self.machine.rollout()?;
-        let evidence = self.evidence.as_mut()?;
+        let Some(evidence) = self.evidence.as_mut() else { return self.judge_by_checks(now) };
         evidence.gather(now);
         let assessment = evidence.assess(now);
         let decision = rollout.decide(now, &assessment);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
+        let judgement = self.with_checks(judgement, now);
         self.judgement = Some(judgement.clone());
         Some(judgement)
     }

@@ -5,6 +5,7 @@ mod deployments;
 mod error;
 mod events;
 mod identity;
+mod letters;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let text = self.encode(service, machine)?;
         self.write(|transaction| {
+            letters::append(transaction, service, entries.iter().filter_map(Entry::as_transition))?;
             transaction.execute(
                 "INSERT INTO machines (service, machine, saved_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (service) DO UPDATE SET machine = ?2, saved_at = ?3",

@@ -6,11 +6,13 @@ mod layering;
 
 mod aborting;
 mod admin;
+mod checks;
 mod demo;
 mod deploy;
 mod failures;
 mod health;
 mod history;
+mod hooks;
 mod judging;
 mod readme;
 mod releasing;

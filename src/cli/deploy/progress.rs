@@ -209,6 +209,7 @@ mod tests {
             harm: None,
             proof: None,
             next: None,
+            checks: Vec::new(),
             started: String::new(),
             ended: None,
         };

@@ -111,10 +111,13 @@ fn the_reference_tells_the_defaults() {
     let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ");
     let (defaults, rest): (Vec<_>, Vec<_>) =
         REFERENCE.lines().partition(|line| is_key(line) && line.contains("# default"));
-    assert_eq!(defaults.len(), 37);
+    assert_eq!(defaults.len(), 44);
     let without_default: Vec<_> =
         rest.iter().filter(|line| is_key(line)).filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(without_default, ["address", "release", "endpoints", "endpoints"]);
+    let hooks = ["at", "url", "at", "url"];
+    let checks = ["name", "prometheus", "query", "max", "name", "url"];
+    let services = ["address", "release", "endpoints", "endpoints"];
+    assert_eq!(without_default, [services.as_slice(), &hooks, &checks].concat());
     assert_eq!(parse(&rest.join("\n"), &no_env), parse(REFERENCE, &no_env));
 }
 

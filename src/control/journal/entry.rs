@@ -86,6 +86,18 @@ impl Entry {
         }
     }
 
+    /// The change of a rollout, if it is one.
+    pub(crate) fn as_transition(&self) -> Option<&Transition> {
+        match &self.fact {
+            Fact::Transition(transition) => Some(transition),
+            Fact::Command { .. }
+            | Fact::Verdict(_)
+            | Fact::Sample(_)
+            | Fact::Config { .. }
+            | Fact::Ejection { .. } => None,
+        }
+    }
+
     /// A request that the canary of a rollout failed.
     pub(crate) fn sample(service: &ServiceName, rollout: u64, request: FailedRequest) -> Self {
         Self {

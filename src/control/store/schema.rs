@@ -4,11 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[
-    "
+const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION];
+
+const FIRST: &str = "
     CREATE TABLE machines (
         service  TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,     -- JSON
@@ -46,16 +47,18 @@ const MIGRATIONS: &[&str] = &[
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
-",
-    "
+";
+
+const DEPLOYMENTS: &str = "
     CREATE TABLE deployments (
         service  TEXT PRIMARY KEY,
         record   TEXT NOT NULL,     -- JSON
         saved_at INTEGER NOT NULL
     ) STRICT;
     ALTER TABLE identities ADD COLUMN revision TEXT;
-",
-    "
+";
+
+const EVENTS: &str = "
     CREATE TABLE events (
         id      INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: whoever has read up to one, reads on behind it
         at      INTEGER NOT NULL,
@@ -77,8 +80,7 @@ const MIGRATIONS: &[&str] = &[
 
     ALTER TABLE rollouts ADD COLUMN steps INTEGER;
     CREATE INDEX rollouts_by_start ON rollouts (started);
-",
-];
+";
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

@@ -1,6 +1,7 @@
 //! Who is asked before a rollout goes on, and who is told how it went.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct Hook {
     /// What another answer than 2xx means, or none after all attempts. Without a meaning at points where nothing waits
     /// for the answer.
     pub otherwise: Otherwise,
+    /// A file with a bearer token, read anew for every attempt.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// The points at which hooks are called.

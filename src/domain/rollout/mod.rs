@@ -20,7 +20,9 @@ mod verdict;
 
 use attempt::Cause;
 pub use attempt::{End, Ended, Rollout};
-pub use check::{Check, Measured, NoData, Source, Standing};
+pub use check::{
+    Check, Course, Measured, NoData, Placeholder, Reading, Source, Standing, Subject, held_back, with_checks,
+};
 pub use decision::{Decision, StepProgress, decide};
 pub use events::{Action, Event, Judgement, Operator, Transition, Wanted};
 pub use hook::{Gate, GateAnswer, Hook, HookPoint, Otherwise};

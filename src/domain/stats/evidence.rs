@@ -122,7 +122,15 @@ impl Epoch {
     /// An epoch in which nothing has been counted yet.
     pub fn new(number: u32, weight: Weight, sampling: Sampling, workers: usize) -> Self {
         let workers = PerWorker::new(workers);
-        Self { number, weight, sampling, routes: RoutePlaces::default(), pace: None, workers, samples: Samples::default() }
+        Self {
+            number,
+            weight,
+            sampling,
+            routes: RoutePlaces::default(),
+            pace: None,
+            workers,
+            samples: Samples::default(),
+        }
     }
 
     /// What all workers have counted so far.

@@ -7,6 +7,7 @@ mod endpoint;
 mod http2;
 mod load;
 mod process;
+mod prometheus;
 mod script;
 mod wait;
 mod wire;
@@ -17,6 +18,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use http2::get_http2;
 pub(crate) use load::{Load, Running};
 pub(crate) use process::{Turn, run_to_end};
+pub(crate) use prometheus::{Prometheus, is_missing as prometheus_is_missing};
 pub(crate) use script::Answer;
 pub(crate) use wait::{now, until};
 

@@ -48,6 +48,7 @@ pub(super) fn asking(points: &[HookPoint], plan: Plan) -> Plan {
         timeout: Duration::from_secs(10),
         attempts: 3,
         otherwise: Otherwise::Pause,
+        token_file: None,
     };
     Plan { hooks: points.iter().map(hook).collect(), ..plan }
 }
