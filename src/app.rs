@@ -82,6 +82,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
         wake: Arc::new(Notify::new()),
+        published: Arc::new(Notify::new()),
         metrics: metrics.clone(),
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
@@ -89,6 +90,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let shared = Shared {
         live: around.live.clone(),
         wake: around.wake.clone(),
+        published: around.published.clone(),
         clock: clock.clone(),
         log: log.clone(),
     };

@@ -99,12 +99,22 @@ pub(super) async fn reload(
 impl Api {
     async fn tell(&self, command: Command) -> Answer {
         let service = command.service.clone();
-        self.handle.command(command).await.map(Json).map_err(|error| match error {
-            CommandError::UnknownService(known) => unknown_service(&service, &known),
-            CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
-            CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
-            CommandError::Stopped => Problem::stopping(),
-        })
+        self.handle.command(command).await.map(Json).map_err(|error| refused(error, service.as_str()))
+    }
+}
+
+/// Why a command about `named` changed nothing.
+pub(super) fn refused(error: CommandError, named: &str) -> Problem {
+    match error {
+        CommandError::UnknownService(known) => unknown_service(&ServiceName::from(named), &known),
+        CommandError::UnknownEndpoint(known) => {
+            let known = if known.is_empty() { "none" } else { &known };
+            let detail = format!("there is no endpoint `{named}`; known: {known}");
+            Problem::new(Code::UnknownEndpoint, detail)
+        }
+        CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
+        CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
+        CommandError::Stopped => Problem::stopping(),
     }
 }
 
@@ -126,7 +136,7 @@ pub(super) struct Promotion {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Plain {
-    why: Option<String>,
+    pub(super) why: Option<String>,
 }
 
 /// What the body of `weight` may say.
@@ -154,10 +164,10 @@ pub(super) struct Nothing {}
 pub(super) struct Service(pub(super) ServiceName);
 
 /// Who gives a command.
-pub(super) struct Who(String);
+pub(super) struct Who(pub(super) String);
 
 /// The body: JSON whatever its Content-Type says (the guard keeps foreign pages out), or nothing at all.
-pub(super) struct Said<T>(T);
+pub(super) struct Said<T>(pub(super) T);
 
 impl<S: Send + Sync> FromRequestParts<S> for Service {
     type Rejection = Problem;

@@ -7,6 +7,7 @@ mod guard;
 mod problem;
 mod routes;
 mod serve;
+mod traffic;
 
 pub use bind::{BindError, Bound, bind};
 pub use commands::WHO;

@@ -53,6 +53,8 @@ pub enum Code {
     TooLarge,
     /// The bearer token is missing or wrong.
     Unauthorized,
+    /// No endpoint at that address.
+    UnknownEndpoint,
     /// No service of that name.
     UnknownService,
     /// From a newer program: one that this version does not know.
@@ -95,6 +97,7 @@ impl Code {
             Self::TimedOut => "timed_out",
             Self::TooLarge => "too_large",
             Self::Unauthorized => "unauthorized",
+            Self::UnknownEndpoint => "unknown_endpoint",
             Self::UnknownService => "unknown_service",
             Self::Unrecognised => "unrecognised",
         }
@@ -115,6 +118,7 @@ impl Code {
             Self::TimedOut => "No answer in time",
             Self::TooLarge => "The body is too large",
             Self::Unauthorized => "A valid token is needed",
+            Self::UnknownEndpoint => "No such endpoint",
             Self::UnknownService => "No such service",
             Self::Unrecognised => "A problem",
         }
@@ -127,7 +131,7 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::InvalidConfig => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotFound | Self::UnknownService => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownEndpoint | Self::UnknownService => StatusCode::NOT_FOUND,
             Self::NotSaved | Self::Unrecognised => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Stopping | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::commands::{self, Service};
 use super::guard::Guard;
 use super::problem::{Code, Problem};
+use super::traffic;
 use crate::control::Handle;
 use crate::control::report::{ServiceStatus, Status};
 use crate::domain::ServiceName;
@@ -58,6 +59,9 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{service}/resume", post(commands::resume))
         .route("/v1/services/{service}/weight", post(commands::set_weight))
         .route("/v1/services/{service}/retry", post(commands::retry))
+        .route("/v1/services/{service}/hold", post(traffic::hold))
+        .route("/v1/services/{service}/release", post(traffic::release))
+        .route("/v1/endpoints/{endpoint}/drain", post(traffic::drain).get(traffic::drain_status))
         .route("/v1/reload", post(commands::reload))
         .merge(not_served_yet())
         .method_not_allowed_fallback(method_not_allowed)
@@ -77,9 +81,6 @@ fn not_served_yet() -> Router<Arc<Api>> {
         .route("/v1/services/{service}/rollouts/{number}", get(not_served))
         .route("/v1/services/{service}/deploy", post(not_served))
         .route("/v1/services/{service}/undo", post(not_served))
-        .route("/v1/services/{service}/hold", post(not_served))
-        .route("/v1/services/{service}/release", post(not_served))
-        .route("/v1/endpoints/{endpoint}/drain", post(not_served))
 }
 
 impl Api {

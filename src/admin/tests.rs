@@ -203,6 +203,7 @@ fn web(control: Control) -> ServiceStatus {
         stable: Some("v1".into()),
         canary: None,
         phase: "idle".into(),
+        held: None,
         rollout: None,
         versions: vec![version],
     }

@@ -211,6 +211,7 @@ impl Failure {
                 | Code::NotSaved
                 | Code::Stopping
                 | Code::Unauthorized
+                | Code::UnknownEndpoint
                 | Code::UnknownService
                 | Code::Unrecognised => Exit::Failure,
             },

@@ -9,14 +9,17 @@ mod client;
 mod completion;
 mod config_file;
 mod demo;
+mod drain;
 mod exit;
 mod grid;
 mod healthcheck;
+mod hold;
 mod logging;
 mod pause;
 mod print;
 mod promote;
 mod reach;
+mod release;
 mod reload;
 mod resume;
 mod retry;
@@ -59,6 +62,9 @@ enum Verb {
     Resume(resume::Args),
     SetWeight(set_weight::Args),
     Retry(retry::Args),
+    Hold(hold::Args),
+    Release(release::Args),
+    Drain(drain::Args),
     Reload(reload::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
@@ -85,6 +91,9 @@ impl Verb {
             Self::Resume(args) => resume::run(&args),
             Self::SetWeight(args) => set_weight::run(&args),
             Self::Retry(args) => retry::run(&args),
+            Self::Hold(args) => hold::run(&args),
+            Self::Release(args) => release::run(&args),
+            Self::Drain(args) => drain::run(&args),
             Self::Reload(args) => reload::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
@@ -142,6 +151,9 @@ mod tests {
             "adit set-weight web 120",
             "adit set-weight web -1",
             "adit promote",
+            "adit drain",
+            "adit drain a:1 --cancel --wait",
+            "adit drain a:1 --wait --timeout soon",
             "adit",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -162,6 +174,10 @@ mod tests {
             "adit set-weight web 0.5",
             "adit set-weight web 25%",
             "adit retry web --version v2",
+            "adit hold web --max-wait 20s --max-waiting 50 --why now",
+            "adit release web",
+            "adit drain 127.0.0.1:9001 --wait --timeout 1m --force",
+            "adit drain 127.0.0.1:9001 --cancel",
             "adit reload --wait -c adit.toml",
             "adit healthcheck --live",
             "adit completion bash",

@@ -8,10 +8,10 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 
 /// A text that is not a duration.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotADuration(String);
+pub(crate) struct NotADuration(String);
 
 /// Whole numbers with the units d, h, m, s, ms, from long to short, each at most once.
-pub(super) fn parse(text: &str) -> Result<Duration, NotADuration> {
+pub(crate) fn parse(text: &str) -> Result<Duration, NotADuration> {
     let wrong = || NotADuration(format!("`{text}` is not a duration"));
     let mut millis: u64 = 0;
     let mut units = UNITS.iter();
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, NotADuration> {
 }
 
 /// A duration in the form that [`parse`] reads; less than a millisecond is left out.
-pub(super) fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let mut millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut shown = String::new();
     for (name, length) in UNITS {
@@ -50,6 +50,8 @@ impl fmt::Display for NotADuration {
         f.write_str(&self.0)
     }
 }
+
+impl std::error::Error for NotADuration {}
 
 #[cfg(test)]
 mod tests {

@@ -11,9 +11,11 @@ mod interpolate;
 mod key;
 mod policies;
 mod reader;
+mod rescue;
 mod rollout;
 mod routes;
 mod services;
+mod size;
 pub mod spec;
 mod suggest;
 mod value;
@@ -22,6 +24,7 @@ use toml::de::DeTable;
 
 pub use address::NotAnAddress;
 pub use diagnostics::{Diagnostic, Diagnostics, Style};
+pub(crate) use duration::{parse as duration, show as show_duration};
 
 use diagnostics::Problem;
 use reader::Document;

@@ -18,7 +18,7 @@ const MOST_RELATIVE: f64 = 100.0;
 
 /// The plan of a service's rollouts.
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
-    table.unserved(&["rescue", "hooks", "salt"]);
+    table.unserved(&["hooks", "salt"]);
     let default = Plan::default();
     if let Some(value) = table.value("strategy") {
         // There is one strategy so far: the word is only checked.

@@ -9,8 +9,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::drain::Drains;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
+use super::hold::Holds;
 use super::service::ServiceState;
 use super::store::Store;
 use super::{compile, describe};
@@ -40,6 +42,8 @@ pub struct Surroundings {
     pub live: Arc<ArcSwap<Snapshot>>,
     /// Workers notify it when a canary failed or an endpoint failed too often.
     pub wake: Arc<Notify>,
+    /// Notified when `live` has a new snapshot.
+    pub published: Arc<Notify>,
     /// Where the numbers go.
     pub metrics: Arc<Metrics>,
     /// How many workers count.
@@ -54,6 +58,8 @@ pub struct Control {
     pub(crate) store: Store,
     /// Machines of services that the config does not name now.
     pub(crate) recorded: BTreeMap<ServiceName, Machine>,
+    pub(crate) holds: Holds,
+    pub(crate) drains: Drains,
     pub(crate) spec: Spec,
     pub(crate) services: BTreeMap<ServiceName, ServiceState>,
     pub(crate) names: Addresses,
@@ -104,6 +110,8 @@ impl Control {
         first_round: oneshot::Sender<()>,
     ) -> Result<Self, String> {
         let recorded = store.load().map_err(|error| error.to_string())?;
+        let holds = Holds::recorded(&store).map_err(|error| error.to_string())?;
+        let drains = Drains::recorded(&store).map_err(|error| error.to_string())?;
         let (reporter, reports) = mpsc::channel(REPORTS);
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
@@ -113,6 +121,8 @@ impl Control {
             started: around.clock.now(),
             store,
             recorded,
+            holds,
+            drains,
             spec: Spec { services: BTreeMap::new(), ..spec },
             services: BTreeMap::new(),
             names: Addresses::new(),
@@ -187,6 +197,7 @@ impl Control {
                 services,
                 unrouted: self.unrouted.clone(),
             }));
+            self.around.published.notify_waiters();
         }
         let now = self.around.clock.now();
         if changed || now >= self.next_series {
@@ -203,6 +214,12 @@ impl Control {
             }
             Message::Command(command, reply) => {
                 let _gone = reply.send(self.command(&command));
+            }
+            Message::Hold(order, reply) => {
+                let _gone = reply.send(self.hold(&order));
+            }
+            Message::Drain(order, reply) => {
+                let _gone = reply.send(self.drain(&order));
             }
             Message::Status(reply) => {
                 let _gone = reply.send(describe::status(self));
@@ -285,6 +302,7 @@ impl Control {
         for service in self.services.values_mut() {
             service.reconcile(&self.names, &mut self.slots, self.around.workers, now);
         }
+        self.take_up_drains();
         self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
     }
 

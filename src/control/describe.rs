@@ -1,6 +1,7 @@
 //! How things stand, told to people (status) and to machines (metrics).
 
 use super::control::Control;
+use super::drain;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
 use super::report::{EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339};
@@ -79,6 +80,7 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
         stable: machine.map(|machine| machine.stable().clone()),
         canary: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.canary.clone()),
         phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
+        held: control.holds.status(name),
         rollout: state.release.as_ref().and_then(rollout),
         versions,
     }
@@ -151,7 +153,7 @@ fn observed_now(release: &Release) -> Option<f64> {
     observed(&release.evidence.as_ref()?.step())
 }
 
-fn role(name: &VersionName, state: &ServiceState) -> (&'static str, Weight) {
+pub(crate) fn role(name: &VersionName, state: &ServiceState) -> (&'static str, Weight) {
     match (&state.spec.traffic, &state.release) {
         (Traffic::Weights(weights), _) => weights
             .iter()
@@ -196,7 +198,15 @@ fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
     version.endpoints.iter().map(endpoint).chain(unresolved).collect()
 }
 
-fn endpoint(state: &EndpointState) -> EndpointStatus {
+pub(crate) fn endpoint(state: &EndpointState) -> EndpointStatus {
+    if let Some(by) = &state.draining {
+        let word = if state.cells.is_drained() { "drained" } else { "draining" };
+        return EndpointStatus { state: word.to_owned(), reason: drain::reason(by), ..endpoint_in_use(state) };
+    }
+    endpoint_in_use(state)
+}
+
+fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
     let check = &state.check;
     let last = check.last.as_ref();
     let (word, reason) = match check.condition {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::report::{ServiceStatus, Status};
+use super::drain::DrainOrder;
+use super::hold::HoldOrder;
+use super::report::{DrainStatus, ServiceStatus, Status};
 use crate::config::spec::Spec;
 use crate::domain::{ServiceName, VersionName, Weight};
 
@@ -18,6 +20,10 @@ pub enum Message {
     Desired(Result<Box<Spec>, String>, oneshot::Sender<Result<Reloaded, ReloadError>>),
     /// An operator's command.
     Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
+    /// An operator's word that a service's requests wait, or go on.
+    Hold(HoldOrder, oneshot::Sender<Result<ServiceStatus, CommandError>>),
+    /// An operator's word that an endpoint gets nothing new, or gets it again; or how that stands.
+    Drain(DrainOrder, oneshot::Sender<Result<DrainStatus, CommandError>>),
     /// How things stand.
     Status(oneshot::Sender<Status>),
 }
@@ -95,6 +101,8 @@ pub enum ReloadError {
 pub enum CommandError {
     /// No such service. The text lists the known ones.
     UnknownService(String),
+    /// No such endpoint. The text lists the known ones.
+    UnknownEndpoint(String),
     /// The state does not allow it: what, and what to do instead.
     Conflict(String),
     /// It was done, but could not be saved (or was not done because it could not be).
@@ -135,6 +143,22 @@ impl Handle {
     /// When it changed nothing, with the reason.
     pub async fn command(&self, command: Command) -> Result<ServiceStatus, CommandError> {
         self.ask(|reply| Message::Command(command, reply)).await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Has a service's requests wait, or go on.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn hold(&self, order: HoldOrder) -> Result<ServiceStatus, CommandError> {
+        self.ask(|reply| Message::Hold(order, reply)).await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Takes an endpoint out of use, or back into it, or asks how far that is.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn drain(&self, order: DrainOrder) -> Result<DrainStatus, CommandError> {
+        self.ask(|reply| Message::Drain(order, reply)).await.unwrap_or(Err(CommandError::Stopped))
     }
 
     /// Says what is wanted and waits until it is applied.

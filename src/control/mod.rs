@@ -7,13 +7,17 @@ mod compile;
 mod control;
 mod decide;
 mod describe;
+mod drain;
 mod endpoints;
 mod evidence;
 mod handle;
+mod hold;
 pub mod report;
 mod service;
 mod store;
 
 pub use control::{Control, Surroundings};
+pub use drain::{DrainOrder, DrainVerb};
 pub use handle::{Command, CommandError, Handle, Inbox, Message, ReloadError, ReloadRequest, Reloaded, Verb};
+pub use hold::{HoldOrder, HoldVerb};
 pub use store::{By, Identity, RolloutRecord, Store, StoreError, TransitionRecord};

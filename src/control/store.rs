@@ -5,6 +5,7 @@ mod error;
 mod history;
 mod identity;
 mod schema;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -16,6 +17,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 pub use error::StoreError;
 pub use history::{RolloutRecord, TransitionRecord};
 pub use identity::Identity;
+pub(crate) use standing::{DrainRecord, HoldRecord};
 
 use crate::domain::rollout::{Machine, Transition};
 use crate::domain::{ServiceName, Timestamp};

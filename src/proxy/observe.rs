@@ -1,6 +1,8 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod second;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,14 +46,22 @@ pub(super) struct Exchange {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
+    /// Where it belongs, even if no version gets it.
+    addressed: Option<Rc<ServiceView>>,
     assigned: Option<Assigned>,
+    /// The version that has it now, if that is not the one it was assigned to.
+    asked: Option<usize>,
     attempt: Option<Attempt>,
     endpoint: Option<SocketAddr>,
     upstream: Option<Duration>,
+    waited: Duration,
     retries: u32,
     status: StatusCode,
     bytes_out: u64,
     error: Option<ErrorReason>,
+    /// What went wrong on a version whose answer the client does not see.
+    failure: Option<ErrorReason>,
+    rescued: bool,
     blame: Blame,
     closed: bool,
 }
@@ -96,17 +106,37 @@ impl Exchange {
             worker,
             client,
             upload: None,
+            addressed: None,
             assigned: None,
+            asked: None,
             attempt: None,
             endpoint: None,
             upstream: None,
+            waited: Duration::ZERO,
             retries: 0,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             bytes_out: 0,
             error: None,
+            failure: None,
+            rescued: false,
             blame: Blame::Nobody,
             closed: false,
         })
+    }
+
+    /// Its service is known.
+    pub(super) fn addressed(&mut self, service: &Rc<ServiceView>) {
+        self.addressed = Some(service.clone());
+    }
+
+    /// It stood still for so long because its service was held.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited = self.waited + time;
+    }
+
+    /// When its work began: at its head, or when its service was released.
+    pub(super) fn work_began(&self) -> Timestamp {
+        self.started + self.waited
     }
 
     /// A version was chosen; if the request is evidence, it is so whatever comes of it.
@@ -161,7 +191,7 @@ impl Exchange {
 
     /// The endpoint's head is here.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        self.upstream = Some(self.worker.clock.now() - self.started);
+        self.upstream = Some(self.worker.clock.now() - self.work_began());
         self.status = status;
         self.error = None;
         if status.is_server_error() {
@@ -250,7 +280,8 @@ impl Exchange {
 
     fn count_error(&self, reason: ErrorReason) {
         if let Some(assigned) = &self.assigned {
-            assigned.cells(self.worker.index).error(reason);
+            let asked = self.asked.unwrap_or(assigned.version);
+            assigned.service.versions[asked].cells[self.worker.index].error(reason);
         }
     }
 
@@ -298,13 +329,15 @@ impl Exchange {
         let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
         let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
         let assigned = self.assigned.as_ref();
+        let service = assigned.map(|assigned| &assigned.service).or(self.addressed.as_ref());
+        let version = |index: usize| Some(assigned?.service.versions[index].name.as_str());
         self.worker.log.borrow_mut().record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
             trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),
             client_ip: self.client.ip,
             method: self.method.as_str(),
-            scheme: "http",
+            scheme: self.client.scheme.as_str(),
             host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
             path: self.uri.path(),
             query: self.uri.query(),
@@ -314,13 +347,15 @@ impl Exchange {
             bytes_out: self.bytes_out,
             duration: took,
             upstream: self.upstream,
-            service: assigned.map(|assigned| assigned.service.name.as_str()),
-            version: assigned.map(|assigned| assigned.service.versions[assigned.version].name.as_str()),
+            service: service.map(|service| service.name.as_str()),
+            version: assigned.and_then(|assigned| version(assigned.version)),
             endpoint: self.endpoint,
-            rollout: assigned.and_then(|assigned| assigned.service.rollout),
+            rollout: service.and_then(|service| service.rollout),
             assigned_by: assigned.map(|assigned| assigned.by.as_str()),
             retries: self.retries,
-            error: self.error,
+            rescued: self.rescued,
+            answered_by: self.asked.and_then(version),
+            error: self.error.or(self.failure.filter(|_| self.rescued)),
             user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
         });
     }

@@ -42,6 +42,7 @@ pub(super) struct Pool {
     pub(super) cells: Arc<EndpointCells>,
     idle: RefCell<Vec<Idle>>,
     retired: Cell<bool>,
+    worker: usize,
 }
 
 struct Idle {
@@ -80,7 +81,9 @@ pub(super) enum SendError {
 }
 
 impl Pool {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
+    /// For one worker, which may give it requests from now on.
+    pub(super) fn new(endpoint: &Endpoint, worker: usize) -> Self {
+        endpoint.cells.workers[worker].open.add(1);
         Self {
             id: endpoint.id,
             address: endpoint.address,
@@ -88,6 +91,7 @@ impl Pool {
             cells: endpoint.cells.clone(),
             idle: RefCell::default(),
             retired: Cell::new(false),
+            worker,
         }
     }
 
@@ -136,7 +140,9 @@ impl Pool {
 
     /// The endpoint is gone: closes what is idle and keeps nothing from now on.
     pub(super) fn retire(&self) {
-        self.retired.set(true);
+        if !self.retired.replace(true) {
+            self.cells.workers[self.worker].open.add(-1);
+        }
         self.idle.borrow_mut().clear();
     }
 }

@@ -20,8 +20,8 @@ use crate::domain::Timestamp;
 
 /// A client that owes the next piece for so long is late.
 const LATE: Duration = Duration::from_secs(1);
-/// How much of a body is kept for a replay.
-const KEPT: usize = 64 * 1024;
+/// How much of a body is kept in case that its connection dies.
+pub(super) const KEPT: usize = 64 * 1024;
 
 /// The body of a request as an endpoint gets it.
 pub(super) enum RequestBody {
@@ -49,6 +49,8 @@ struct Flow {
     incoming: Incoming,
     alarm: Alarm,
     keep: Keep,
+    /// So many bytes are kept at the most.
+    limit: usize,
 }
 
 /// What is kept of the body so far.
@@ -77,15 +79,13 @@ impl Repeat {
 }
 
 impl Upload {
-    pub(super) fn new(incoming: Incoming, idle: Duration, repeat: Repeat, clock: &Clock) -> Rc<Self> {
-        let keep = match repeat {
-            Repeat::Possible => Keep::All(Vec::new()),
-            Repeat::Never => Keep::Nothing,
-        };
+    /// `limit`: bytes of it that are kept in case it must be sent once more; 0: nothing is.
+    pub(super) fn new(incoming: Incoming, idle: Duration, limit: usize, clock: &Clock) -> Rc<Self> {
+        let keep = if limit > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
         Rc::new(Self {
             clock: clock.clone(),
             idle,
-            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep }),
+            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep, limit }),
             bytes: Cell::new(0),
             progress: Cell::new(clock.now()),
             waiting: Cell::new(false),
@@ -167,7 +167,7 @@ impl Upload {
         flow.alarm.clear();
         self.progress.set(self.clock.now());
         match (frame.data_ref(), &mut flow.keep) {
-            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= KEPT => kept.extend_from_slice(data),
+            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => kept.extend_from_slice(data),
             // Trailers are not kept: a body with them is sent once.
             _ => flow.keep = Keep::Nothing,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, HostPattern, Matcher, PathPrefix, Policy, Role, RouteMatch, Salt, Service,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Role, RouteMatch, Salt, Service,
     Snapshot, Split, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
@@ -36,6 +36,7 @@ pub(crate) struct Web {
     pub(crate) versions: Vec<Version>,
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 impl Proxy {
@@ -47,7 +48,7 @@ impl Proxy {
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
-        let shared = Shared { live, wake: Arc::new(Notify::new()), clock, log: AccessLog::off() };
+        let shared = Shared { live, wake: Arc::new(Notify::new()), published: Arc::new(Notify::new()), clock, log: AccessLog::off() };
         let bound = Workers::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
@@ -71,6 +72,7 @@ impl Proxy {
 
     pub(crate) fn publish(&self, web: Web) {
         self.shared.live.store(Arc::new(web.snapshot()));
+        self.shared.published.notify_waiters();
     }
 
     /// Whether control was woken since the last time.
@@ -127,6 +129,7 @@ impl Web {
             versions: vec![version("v1", addresses)],
             split: Split::whole(0),
             routes: vec![route("/")],
+            hold: None,
         }
     }
 
@@ -160,6 +163,7 @@ impl Web {
             versions: self.versions.iter().map(again).collect(),
             split: self.split.clone(),
             routes: self.routes.clone(),
+            hold: self.hold.clone(),
         }
     }
 
@@ -173,6 +177,7 @@ impl Web {
                 versions: self.versions,
                 split: self.split,
                 rollout: None,
+                hold: self.hold,
             })],
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }

@@ -45,6 +45,25 @@ const MIGRATIONS: &[&str] = &["
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
+", "
+    CREATE TABLE holds (
+        service         TEXT PRIMARY KEY,
+        since           INTEGER NOT NULL,
+        max_wait_micros INTEGER NOT NULL,
+        max_waiting     INTEGER NOT NULL,
+        who             TEXT NOT NULL,
+        why             TEXT
+    ) STRICT;
+
+    CREATE TABLE drains (
+        service TEXT NOT NULL,
+        version TEXT NOT NULL,
+        address TEXT NOT NULL,      -- ip:port
+        since   INTEGER NOT NULL,
+        who     TEXT NOT NULL,
+        why     TEXT,
+        PRIMARY KEY (service, version, address)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.
