@@ -60,6 +60,13 @@ impl Served {
                             seen.send(command).await.expect("the test listens");
                             drop(reply.send(answer));
                         }
+                        Message::Hold(order, reply) => {
+                            assert_eq!((order.service.as_str(), order.by.who.as_str()), ("web", "api"));
+                            drop(reply.send(Ok(web(control))));
+                        }
+                        Message::Drain(order, reply) => {
+                            drop(reply.send(Err(CommandError::UnknownEndpoint(order.endpoint))));
+                        }
                         Message::Desired(..) => unreachable!("the API never says what is wanted"),
                     }
                 }

@@ -67,7 +67,12 @@ pub(super) async fn drain_status(
 }
 
 impl Api {
-    async fn hold(&self, service: ServiceName, verb: HoldVerb, by: By) -> Result<Json<ServiceStatus>, Problem> {
+    async fn hold(
+        &self,
+        service: ServiceName,
+        verb: HoldVerb,
+        by: By,
+    ) -> Result<Json<ServiceStatus>, Problem> {
         let order = HoldOrder { service: service.clone(), verb, by };
         self.handle.hold(order).await.map(Json).map_err(|error| refused(error, service.as_str()))
     }

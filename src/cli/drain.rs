@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use serde_json::json;
 
 use super::client::{Client, Failure};
@@ -74,7 +73,10 @@ fn wait(client: &Client, args: &Args, mut status: DrainStatus) -> Exit {
             return Exit::Conflict;
         }
         if waited >= args.timeout {
-            print::err(&format!("adit: not drained in time; it goes on draining\n{}", said(&status).trim_end()));
+            print::err(&format!(
+                "adit: not drained in time; it goes on draining\n{}",
+                said(&status).trim_end()
+            ));
             return Exit::TimedOut;
         }
         client.wait(LOOK);

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
-use crate::control::report::{EndpointStatus, HeldStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus};
 use crate::config::show_duration;
+use crate::control::report::{
+    EndpointStatus, HeldStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
+};
 use crate::domain::rollout::{Outcome, Verdict};
 
 /// Odds at and above this are cut off by the judge.

@@ -48,9 +48,10 @@ fn rescue(table: &mut Table<'_>) -> Rescue {
 fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
     value.list(|item| {
         item.parsed(|text| match Method::from_bytes(text.as_bytes()) {
-            Ok(_) if text != text.to_ascii_uppercase() => {
-                Err(format!("methods are case-sensitive (RFC 9110 section 9.1): write \"{}\"", text.to_uppercase()))
-            }
+            Ok(_) if text != text.to_ascii_uppercase() => Err(format!(
+                "methods are case-sensitive (RFC 9110 section 9.1): write \"{}\"",
+                text.to_uppercase()
+            )),
             Ok(method) => Ok(method),
             Err(_) => Err(format!("{text:?} is not a method")),
         })
@@ -73,7 +74,11 @@ fn on_missing(rollout: &mut Table<'_>) -> OnMissing {
         (true, Some(paths)) if !paths.is_empty() => return OnMissing { paths },
         (true, Some(_)) => {
             let help = "write `on_missing_paths = [\"/assets/\"]`, or remove `on_missing`";
-            rollout.error_of("on_missing_paths", "an empty list tries nothing elsewhere", Some(help.to_owned()));
+            rollout.error_of(
+                "on_missing_paths",
+                "an empty list tries nothing elsewhere",
+                Some(help.to_owned()),
+            );
         }
         (true, None) if given.is_none() => {
             let help = "write `on_missing_paths = [\"/assets/\"]`: where a 404 is tried on the other version";
@@ -81,7 +86,11 @@ fn on_missing(rollout: &mut Table<'_>) -> OnMissing {
         }
         (false, Some(_)) => {
             let help = "add `on_missing = \"other-version\"`, or remove it";
-            rollout.error_of("on_missing_paths", "it does nothing without `on_missing`", Some(help.to_owned()));
+            rollout.error_of(
+                "on_missing_paths",
+                "it does nothing without `on_missing`",
+                Some(help.to_owned()),
+            );
         }
         (true | false, None) => {}
     }
@@ -126,7 +135,8 @@ impl Hosts {
             let Some((_, first)) = self.named.iter().chain(earlier).find(|(other, _)| other == host) else {
                 continue;
             };
-            let message = format!("{host} leads elsewhere already: {} (line {})", first.path, file.line(first));
+            let message =
+                format!("{host} leads elsewhere already: {} (line {})", first.path, file.line(first));
             let help = "give the preview a host of its own";
             file.error_at(place, message, Some(help.to_owned()));
         }

@@ -201,7 +201,11 @@ fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
 pub(crate) fn endpoint(state: &EndpointState) -> EndpointStatus {
     if let Some(by) = &state.draining {
         let word = if state.cells.is_drained() { "drained" } else { "draining" };
-        return EndpointStatus { state: word.to_owned(), reason: drain::reason(by), ..endpoint_in_use(state) };
+        return EndpointStatus {
+            state: word.to_owned(),
+            reason: drain::reason(by),
+            ..endpoint_in_use(state)
+        };
     }
     endpoint_in_use(state)
 }

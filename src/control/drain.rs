@@ -78,7 +78,13 @@ impl Control {
         }
         let by = &order.by;
         if order.verb != DrainVerb::Look {
-            info!(endpoint = order.endpoint, verb = order.verb.as_str(), who = by.who, why = by.why, "command");
+            info!(
+                endpoint = order.endpoint,
+                verb = order.verb.as_str(),
+                who = by.who,
+                why = by.why,
+                "command"
+            );
         }
         match order.verb {
             DrainVerb::Look => {}
@@ -130,7 +136,8 @@ impl Control {
 
     /// Tells all endpoints whether they are being drained, and forgets the drains of those that have left.
     pub(crate) fn take_up_drains(&mut self) {
-        let gone: Vec<_> = self.drains.drains.values().filter(|record| self.has_left(record)).cloned().collect();
+        let gone: Vec<_> =
+            self.drains.drains.values().filter(|record| self.has_left(record)).cloned().collect();
         if !gone.is_empty() {
             // What could not be forgotten in the store is found there again after a restart, and forgotten then.
             if let Err(error) = self.store.forget_drains(&gone) {
@@ -179,8 +186,10 @@ impl Control {
 
     fn all_endpoints(&self) -> String {
         let versions = self.services.values().flat_map(|service| service.versions.values());
-        let mut all: Vec<_> =
-            versions.flat_map(|version| &version.endpoints).map(|endpoint| endpoint.declared.to_string()).collect();
+        let mut all: Vec<_> = versions
+            .flat_map(|version| &version.endpoints)
+            .map(|endpoint| endpoint.declared.to_string())
+            .collect();
         all.sort();
         all.dedup();
         all.join(", ")

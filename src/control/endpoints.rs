@@ -194,7 +194,9 @@ impl VersionState {
 impl EndpointState {
     /// Passed its checks, is not ejected and not being drained.
     pub(crate) fn usable(&self) -> bool {
-        self.draining.is_none() && self.check.condition == Condition::Up && !matches!(self.outlier.place(), Place::Ejected { .. })
+        self.draining.is_none()
+            && self.check.condition == Condition::Up
+            && !matches!(self.outlier.place(), Place::Ejected { .. })
     }
 
     fn compile(&self) -> Endpoint {

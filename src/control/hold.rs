@@ -94,11 +94,12 @@ impl Control {
 
     /// Who is held already is held on, on the new terms.
     fn begin_hold(&mut self, service: &ServiceName, terms: HoldTerms, by: &By) -> Result<(), CommandError> {
-        let since = self.holds.0.get(service).map_or_else(|| self.around.clock.now(), |held| held.record.since);
+        let since =
+            self.holds.0.get(service).map_or_else(|| self.around.clock.now(), |held| held.record.since);
         let record = HoldRecord { service: service.clone(), since, terms, by: by.clone() };
-        self.store
-            .keep_hold(&record)
-            .map_err(|error| CommandError::NotSaved(format!("not done, because it can't be saved: {error}")))?;
+        self.store.keep_hold(&record).map_err(|error| {
+            CommandError::NotSaved(format!("not done, because it can't be saved: {error}"))
+        })?;
         self.holds.0.insert(service.clone(), Held::new(record));
         self.show_hold(service);
         Ok(())

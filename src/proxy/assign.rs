@@ -178,10 +178,12 @@ mod tests {
 
     #[test]
     fn the_cookie_is_secure_exactly_when_the_connection_is() {
-        let service = service(Policy { affinity: Affinity::Cookie, ..Policy::default() }, 50.0, Sampling::Every);
+        let service =
+            service(Policy { affinity: Affinity::Cookie, ..Policy::default() }, 50.0, Sampling::Every);
         let headers = HeaderMap::new();
         for (scheme, secure) in [(Scheme::HTTP, false), (Scheme::HTTPS, true)] {
-            let assigned = assign(&service, &Asker { scheme: &scheme, ..asker("192.0.2.1", &headers) }).unwrap();
+            let assigned =
+                assign(&service, &Asker { scheme: &scheme, ..asker("192.0.2.1", &headers) }).unwrap();
             let cookie = assigned.cookie.unwrap();
             assert_eq!(cookie.to_str().unwrap().ends_with("; SameSite=Lax; Secure"), secure, "{cookie:?}");
         }

@@ -54,7 +54,8 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     let (mut parts, body) = request.into_parts();
     let found = find(exchange, &mut parts).await?;
     let assignment = choose_version(exchange, &found, &parts.headers)?;
-    let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing).with_body(&body, &found.service);
+    let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
+        .with_body(&body, &found.service);
     let timeouts = found.service.policy.timeouts;
     let outbound = prepare(exchange, parts, body, &found.service, aid);
     let to = Destination {
@@ -117,13 +118,8 @@ fn choose_version(
     headers: &HeaderMap,
 ) -> Result<Assignment, Refusal> {
     let client = &exchange.client;
-    let asker = Asker {
-        ip: client.ip,
-        headers,
-        scheme: &client.scheme,
-        host: found.host,
-        now: exchange.started,
-    };
+    let asker =
+        Asker { ip: client.ip, headers, scheme: &client.scheme, host: found.host, now: exchange.started };
     let assignment = assign(&found.service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
     if found.service.split.arm(Role::Canary).is_some() {
         found.service.budget.borrow_mut().came(exchange.started);

@@ -54,7 +54,8 @@ impl Aid {
 
     /// A body that is known to be too large to be kept is only streamed.
     pub(super) fn with_body(self, body: &impl Body, service: &ServiceView) -> Self {
-        let fits = usize::try_from(body.size_hint().lower()).is_ok_and(|size| size <= service.policy.rescue.max_body);
+        let fits = usize::try_from(body.size_hint().lower())
+            .is_ok_and(|size| size <= service.policy.rescue.max_body);
         Self { rescue: self.rescue && fits, ..self }
     }
 
@@ -163,7 +164,10 @@ impl Destination {
         let known = view.same_version(&self.service, version)?;
         // Stable may have ceased to be stable; a canary that has ceased to be one gets nothing any more.
         let still = on_canary
-            || service.split.arm(Role::Canary).is_some_and(|arm| service.versions[arm.version].name == known.name);
+            || service
+                .split
+                .arm(Role::Canary)
+                .is_some_and(|arm| service.versions[arm.version].name == known.name);
         let ready = !known.endpoints.is_empty();
         (still && ready).then(|| Self {
             view: view.clone(),

@@ -167,7 +167,9 @@ impl Upload {
         flow.alarm.clear();
         self.progress.set(self.clock.now());
         match (frame.data_ref(), &mut flow.keep) {
-            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => kept.extend_from_slice(data),
+            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => {
+                kept.extend_from_slice(data)
+            }
             // Trailers are not kept: a body with them is sent once.
             _ => flow.keep = Keep::Nothing,
         }

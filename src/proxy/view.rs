@@ -40,7 +40,10 @@ impl View {
     /// left are retired.
     pub(super) fn next(&self, snapshot: Arc<Snapshot>) -> Self {
         let next = Self {
-            services: (0..).zip(&snapshot.services).map(|(index, service)| self.keep_service(index, service)).collect(),
+            services: (0..)
+                .zip(&snapshot.services)
+                .map(|(index, service)| self.keep_service(index, service))
+                .collect(),
             pools: self.keep_pools(&snapshot),
             previews: previews(&snapshot),
             worker: self.worker,

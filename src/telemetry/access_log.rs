@@ -416,7 +416,8 @@ mod tests {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&lines[0]), keys(&lines[1]));
-        for key in ["trace_id", "query", "upstream_ms", "service", "version", "endpoint", "answered_by", "error"]
+        for key in
+            ["trace_id", "query", "upstream_ms", "service", "version", "endpoint", "answered_by", "error"]
         {
             assert_eq!(lines[1][key], Value::Null, "{key}");
         }

@@ -6,11 +6,14 @@ mod layering;
 
 mod admin;
 mod demo;
+mod drain_endpoint;
 mod failures;
 mod health;
+mod hold;
 mod readme;
 mod releasing;
 mod reloading;
+mod rescue;
 mod serving;
 mod shutdown;
 mod splitting;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Role, RouteMatch, Salt, Service,
-    Snapshot, Split, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
+    Salt, Service, Snapshot, Split, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
@@ -48,7 +48,13 @@ impl Proxy {
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
-        let shared = Shared { live, wake: Arc::new(Notify::new()), published: Arc::new(Notify::new()), clock, log: AccessLog::off() };
+        let shared = Shared {
+            live,
+            wake: Arc::new(Notify::new()),
+            published: Arc::new(Notify::new()),
+            clock,
+            log: AccessLog::off(),
+        };
         let bound = Workers::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
@@ -125,7 +131,7 @@ impl Web {
 
     pub(crate) fn at(addresses: &[SocketAddr]) -> Self {
         Self {
-            policy: Policy { eject_after: 5, ..Policy::default() },
+            policy: Policy { eject_after: 5, rescue: unrescued(), ..Policy::default() },
             versions: vec![version("v1", addresses)],
             split: Split::whole(0),
             routes: vec![route("/")],
@@ -182,6 +188,11 @@ impl Web {
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
+}
+
+/// Nothing is: a failure is seen by whoever met it.
+fn unrescued() -> Rescue {
+    Rescue { methods: Vec::new(), ..Rescue::default() }
 }
 
 /// As many as any test starts.

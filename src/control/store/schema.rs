@@ -7,7 +7,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::StoreError;
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE machines (
         service  TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,     -- JSON
@@ -45,7 +46,8 @@ const MIGRATIONS: &[&str] = &["
 
     CREATE TABLE starts (count INTEGER NOT NULL) STRICT;
     INSERT INTO starts VALUES (0);
-", "
+",
+    "
     CREATE TABLE holds (
         service         TEXT PRIMARY KEY,
         since           INTEGER NOT NULL,
@@ -64,7 +66,8 @@ const MIGRATIONS: &[&str] = &["
         why     TEXT,
         PRIMARY KEY (service, version, address)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+];
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

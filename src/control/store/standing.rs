@@ -80,7 +80,10 @@ impl Store {
     pub(crate) fn drains(&self) -> Result<Vec<DrainRecord>, StoreError> {
         let rows = self.read("SELECT service, version, address, since, who, why FROM drains", [], |row| {
             let address = row.get::<_, String>(2)?;
-            Ok(address.parse().ok().map(|address| (address, row.get::<_, String>(0), row.get::<_, String>(1)))
+            Ok(address
+                .parse()
+                .ok()
+                .map(|address| (address, row.get::<_, String>(0), row.get::<_, String>(1)))
                 .map(|(address, service, version)| -> rusqlite::Result<DrainRecord> {
                     Ok(DrainRecord {
                         service: service?.as_str().into(),

@@ -131,7 +131,8 @@ impl Budget {
     /// This second's slot; those that are too old are gone.
     fn slot(&mut self, now: Timestamp) -> &mut Slot {
         let second = now.as_micros() / 1_000_000;
-        while let Some(oldest) = self.slots.front().copied().filter(|it| it.second + Self::SECONDS <= second) {
+        while let Some(oldest) = self.slots.front().copied().filter(|it| it.second + Self::SECONDS <= second)
+        {
             self.requests -= oldest.requests;
             self.rescues -= oldest.rescues;
             self.slots.pop_front();
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn all_server_errors_but_501_and_505_are_failures_unless_said_otherwise() {
         let default = Statuses::default();
-        for (code, is_in) in [(500, true), (503, true), (599, true), (501, false), (505, false), (404, false)] {
+        for (code, is_in) in [(500, true), (503, true), (599, true), (501, false), (505, false), (404, false)]
+        {
             assert_eq!(default.contains(code), is_in, "{code}");
         }
         let few = Statuses::of([502, 503, 404]);
@@ -170,9 +172,13 @@ mod tests {
     #[test]
     fn a_path_is_covered_on_segment_borders() {
         let on_missing = OnMissing { paths: vec![PathPrefix::parse("/assets/").unwrap()] };
-        for (path, covered) in
-            [("/assets/a.js", true), ("/assets", true), ("/assetsx", false), ("/", false), ("/x/assets/a", false)]
-        {
+        for (path, covered) in [
+            ("/assets/a.js", true),
+            ("/assets", true),
+            ("/assetsx", false),
+            ("/", false),
+            ("/x/assets/a", false),
+        ] {
             assert_eq!(on_missing.covers(path), covered, "{path}");
         }
         assert!(!OnMissing::default().covers("/assets/a.js"));
