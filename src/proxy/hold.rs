@@ -13,7 +13,7 @@ struct Place<'a>(&'a Hold);
 
 impl<'a> Place<'a> {
     fn take(hold: &'a Hold) -> Option<Self> {
-        hold.enter().then_some(Self(hold))
+        hold.enter().then(|| Self(hold))
     }
 }
 
