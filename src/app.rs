@@ -96,8 +96,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     };
     let (handle, inbox, reloads) = Handle::new();
     let stop_control = Arc::new(Notify::new());
-    let admin_address = admin.address().clone();
-    let drain = spec.drain;
+    let (admin_address, drain) = (admin.address().clone(), spec.drain);
     let (ready, started) = sync_channel(1);
     let room = Room {
         around,

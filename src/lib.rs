@@ -54,7 +54,7 @@
 //! main -> cli
 //! cli -> admin app clock config control domain domain::rollout provider
 //! app -> admin clock config control domain::routing provider proxy telemetry
-//! admin -> config control domain telemetry
+//! admin -> config control domain domain::routing telemetry
 //! control -> clock config domain domain::rollout domain::routing domain::stats health provider telemetry
 //! provider -> clock config domain
 //! health -> clock config domain domain::routing

@@ -1,6 +1,7 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod line;
 mod second;
 
 use std::net::SocketAddr;
@@ -25,7 +26,6 @@ use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::routing::Role;
 use crate::domain::stats::{ErrorReason, MethodLabel};
-use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
@@ -131,7 +131,7 @@ impl Exchange {
 
     /// It stood still for so long because its service was held.
     pub(super) fn waited(&mut self, time: Duration) {
-        self.waited = self.waited + time;
+        self.waited += time;
     }
 
     /// When its work began: at its head, or when its service was released.
@@ -324,54 +324,10 @@ impl Exchange {
     fn bytes_in(&self) -> u64 {
         self.upload.as_ref().map_or(0, |upload| upload.bytes())
     }
-
-    fn log(&self, status: u16, took: Duration) {
-        let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
-        let (host, user_agent, trace) = (text(&self.host), text(&self.user_agent), text(&self.traceparent));
-        let assigned = self.assigned.as_ref();
-        let service = assigned.map(|assigned| &assigned.service).or(self.addressed.as_ref());
-        let version = |index: usize| Some(assigned?.service.versions[index].name.as_str());
-        self.worker.log.borrow_mut().record(&Entry {
-            at: self.started + took,
-            request_id: self.request_id.to_str().unwrap_or_default(),
-            trace_id: trace.as_ref().and_then(|trace| trace.to_str().ok()?.split('-').nth(1)),
-            client_ip: self.client.ip,
-            method: self.method.as_str(),
-            scheme: self.client.scheme.as_str(),
-            host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
-            path: self.uri.path(),
-            query: self.uri.query(),
-            proto: proto(self.version),
-            status,
-            bytes_in: self.bytes_in(),
-            bytes_out: self.bytes_out,
-            duration: took,
-            upstream: self.upstream,
-            service: service.map(|service| service.name.as_str()),
-            version: assigned.and_then(|assigned| version(assigned.version)),
-            endpoint: self.endpoint,
-            rollout: service.and_then(|service| service.rollout),
-            assigned_by: assigned.map(|assigned| assigned.by.as_str()),
-            retries: self.retries,
-            rescued: self.rescued,
-            answered_by: self.asked.and_then(version),
-            error: self.error.or(self.failure.filter(|_| self.rescued)),
-            user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
-        });
-    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(End::ClientLeft);
-    }
-}
-
-fn proto(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
     }
 }
