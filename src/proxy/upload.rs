@@ -192,6 +192,14 @@ impl Upload {
         AttemptError::Client(fault)
     }
 
+    /// How many bytes are kept beyond the first `at`.
+    fn kept_beyond(&self, at: usize) -> usize {
+        match &self.flow.borrow().keep {
+            Keep::All(kept) => kept.len().saturating_sub(at),
+            Keep::Nothing => 0,
+        }
+    }
+
     /// What is kept beyond the first `at` bytes.
     fn kept_from(&self, at: usize) -> Option<Bytes> {
         match &self.flow.borrow().keep {
@@ -225,14 +233,14 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Upload { upload, at } => {
-                upload.flow.borrow().incoming.is_end_stream() && upload.kept_from(*at).is_none()
+                upload.flow.borrow().incoming.is_end_stream() && upload.kept_beyond(*at) == 0
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         let Self::Upload { upload, at } = self else { return SizeHint::with_exact(0) };
-        let kept = upload.kept_from(*at).map_or(0, |kept| u64::try_from(kept.len()).unwrap_or(u64::MAX));
+        let kept = u64::try_from(upload.kept_beyond(*at)).unwrap_or(u64::MAX);
         let incoming = upload.flow.borrow().incoming.size_hint();
         match incoming.exact() {
             Some(rest) => SizeHint::with_exact(rest.saturating_add(kept)),
