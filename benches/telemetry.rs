@@ -55,6 +55,8 @@ fn access_log_line(criterion: &mut Criterion) {
         rollout: Some(3),
         assigned_by: Some("weight"),
         retries: 0,
+        rescued: false,
+        answered_by: None,
         error: None,
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
     };

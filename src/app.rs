@@ -82,6 +82,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
         wake: Arc::new(Notify::new()),
+        published: Arc::new(Notify::new()),
         metrics: metrics.clone(),
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
@@ -89,13 +90,13 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let shared = Shared {
         live: around.live.clone(),
         wake: around.wake.clone(),
+        published: around.published.clone(),
         clock: clock.clone(),
         log: log.clone(),
     };
     let (handle, inbox, reloads) = Handle::new();
     let stop_control = Arc::new(Notify::new());
-    let admin_address = admin.address().clone();
-    let drain = spec.drain;
+    let (admin_address, drain) = (admin.address().clone(), spec.drain);
     let (ready, started) = sync_channel(1);
     let room = Room {
         around,

@@ -55,7 +55,7 @@
 //! main -> cli
 //! cli -> admin app clock config control domain domain::rollout provider
 //! app -> admin clock config control domain::routing provider proxy telemetry
-//! admin -> config control domain telemetry
+//! admin -> config control domain domain::routing telemetry
 //! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry
 //! external -> clock domain domain::rollout
 //! provider -> clock config domain

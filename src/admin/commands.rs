@@ -108,14 +108,19 @@ pub(super) async fn reload(
 impl Api {
     async fn tell(&self, command: Command) -> Answer {
         let service = command.service.clone();
-        self.handle.command(command).await.map(Json).map_err(|error| refusal(&service, error))
+        self.handle.command(command).await.map(Json).map_err(|error| refusal(service.as_str(), error))
     }
 }
 
-/// What to answer when control does not do it.
-pub(super) fn refusal(service: &ServiceName, error: CommandError) -> Problem {
+/// What to answer when control does not do what a command about `named` asks for.
+pub(super) fn refusal(named: &str, error: CommandError) -> Problem {
     match error {
-        CommandError::UnknownService(known) => unknown_service(service, &known),
+        CommandError::UnknownService(known) => unknown_service(&ServiceName::from(named), &known),
+        CommandError::UnknownEndpoint(known) => {
+            let known = if known.is_empty() { "none" } else { &known };
+            let detail = format!("there is no endpoint `{named}`; known: {known}");
+            Problem::new(Code::UnknownEndpoint, detail)
+        }
         CommandError::UnknownVersion(what) => Problem::new(Code::UnknownVersion, what),
         CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
         CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),
@@ -141,7 +146,7 @@ pub(super) struct Promotion {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Plain {
-    why: Option<String>,
+    pub(super) why: Option<String>,
 }
 
 /// What the body of `weight` may say.

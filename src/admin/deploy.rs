@@ -21,6 +21,6 @@ pub(super) async fn deploy(
     let by = By { who, why: order.why.clone() };
     api.handle.deploy(service.clone(), by, order).await.map(Json).map_err(|error| match error {
         DeployError::Invalid(what) => Problem::new(Code::BadRequest, what),
-        DeployError::Refused(error) => refusal(&service, error),
+        DeployError::Refused(error) => refusal(service.as_str(), error),
     })
 }

@@ -10,6 +10,7 @@ mod history;
 mod problem;
 mod routes;
 mod serve;
+mod traffic;
 
 pub use bind::{BindError, Bound, bind};
 pub use commands::WHO;

@@ -59,6 +59,8 @@ pub enum Code {
     Unreadable,
     /// No rollout of that number.
     UnknownRollout,
+    /// No endpoint at that address.
+    UnknownEndpoint,
     /// No service of that name.
     UnknownService,
     /// The service has no version of that name.
@@ -106,6 +108,7 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::Unreadable => "unreadable",
             Self::UnknownRollout => "unknown_rollout",
+            Self::UnknownEndpoint => "unknown_endpoint",
             Self::UnknownService => "unknown_service",
             Self::UnknownVersion => "unknown_version",
             Self::Unrecognised => "unrecognised",
@@ -130,6 +133,7 @@ impl Code {
             Self::Unauthorized => "A valid token is needed",
             Self::Unreadable => "The record can't be read",
             Self::UnknownRollout => "No such rollout",
+            Self::UnknownEndpoint => "No such endpoint",
             Self::UnknownService => "No such service",
             Self::UnknownVersion => "No such version",
             Self::Unrecognised => "A problem",
@@ -143,9 +147,11 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::InvalidConfig => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotFound | Self::UnknownRollout | Self::UnknownService | Self::UnknownVersion => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NotFound
+            | Self::UnknownEndpoint
+            | Self::UnknownRollout
+            | Self::UnknownService
+            | Self::UnknownVersion => StatusCode::NOT_FOUND,
             Self::NotSaved | Self::Unreadable | Self::Unrecognised => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Busy | Self::Stopping | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,

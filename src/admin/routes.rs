@@ -17,7 +17,7 @@ use super::commands::{self, Service};
 use super::deploy;
 use super::guard::Guard;
 use super::problem::{Code, Problem};
-use super::{events, history};
+use super::{events, history, traffic};
 use crate::control::report::{ServiceStatus, Status};
 use crate::control::{Handle, Journal};
 use crate::domain::ServiceName;
@@ -68,6 +68,9 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{service}/retry", post(commands::retry))
         .route("/v1/services/{service}/undo", post(commands::undo))
         .route("/v1/services/{service}/deploy", post(deploy::deploy))
+        .route("/v1/services/{service}/hold", post(traffic::hold))
+        .route("/v1/services/{service}/release", post(traffic::release))
+        .route("/v1/endpoints/{endpoint}/drain", post(traffic::drain).get(traffic::drain_status))
         .route("/v1/reload", post(commands::reload))
         .route("/v1/rollouts", get(history::latest))
         .route("/v1/services/{service}/rollouts", get(history::rollouts))
@@ -84,11 +87,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
 
 /// Part of the API's contract, but not of this version: said so rather than taken for a typing error.
 fn not_served_yet() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/", get(not_served))
-        .route("/v1/services/{service}/hold", post(not_served))
-        .route("/v1/services/{service}/release", post(not_served))
-        .route("/v1/endpoints/{endpoint}/drain", post(not_served))
+    Router::new().route("/", get(not_served))
 }
 
 impl Api {

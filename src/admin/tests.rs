@@ -67,7 +67,14 @@ impl Served {
                             drop(reply.send(answer));
                         }
                         Message::Deploy(service, by, order, reply) => {
-                            drop(reply.send(deployed(control, &service, &by, &order)))
+                            drop(reply.send(deployed(control, &service, &by, &order)));
+                        }
+                        Message::Hold(order, reply) => {
+                            assert_eq!((order.service.as_str(), order.by.who.as_str()), ("web", "api"));
+                            drop(reply.send(Ok(web(control))));
+                        }
+                        Message::Drain(order, reply) => {
+                            drop(reply.send(Err(CommandError::UnknownEndpoint(order.endpoint))));
                         }
                         Message::Desired(..) => unreachable!("the API never says what is wanted"),
                     }
@@ -234,6 +241,7 @@ fn web(control: Control) -> ServiceStatus {
         stable: Some("v1".into()),
         canary: None,
         phase: "idle".into(),
+        held: None,
         rollout: None,
         deploy: None,
         versions: vec![version],

@@ -219,6 +219,7 @@ impl Failure {
                 | Code::Unauthorized
                 | Code::Unreadable
                 | Code::UnknownRollout
+                | Code::UnknownEndpoint
                 | Code::UnknownService
                 | Code::UnknownVersion
                 | Code::Unrecognised => Exit::Failure,

@@ -10,16 +10,19 @@ mod completion;
 mod config_file;
 mod demo;
 mod deploy;
+mod drain;
 mod exit;
 mod explain;
 mod grid;
 mod healthcheck;
 mod history;
+mod hold;
 mod logging;
 mod pause;
 mod print;
 mod promote;
 mod reach;
+mod release;
 mod reload;
 mod resume;
 mod retry;
@@ -67,6 +70,9 @@ enum Verb {
     SetWeight(set_weight::Args),
     Retry(retry::Args),
     Undo(undo::Args),
+    Hold(hold::Args),
+    Release(release::Args),
+    Drain(drain::Args),
     Reload(reload::Args),
     History(history::Args),
     Explain(explain::Args),
@@ -97,6 +103,9 @@ impl Verb {
             Self::SetWeight(args) => set_weight::run(&args),
             Self::Retry(args) => retry::run(&args),
             Self::Undo(args) => undo::run(&args),
+            Self::Hold(args) => hold::run(&args),
+            Self::Release(args) => release::run(&args),
+            Self::Drain(args) => drain::run(&args),
             Self::Reload(args) => reload::run(&args),
             Self::History(args) => history::run(&args),
             Self::Explain(args) => explain::run(&args),
@@ -159,6 +168,9 @@ mod tests {
             "adit set-weight web 120",
             "adit set-weight web -1",
             "adit promote",
+            "adit drain",
+            "adit drain a:1 --cancel --wait",
+            "adit drain a:1 --wait --timeout soon",
             "adit",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -182,6 +194,10 @@ mod tests {
             "adit set-weight web 25%",
             "adit retry web --version v2",
             "adit undo web --to v1 --why wrong",
+            "adit hold web --max-wait 20s --max-waiting 50 --why now",
+            "adit release web",
+            "adit drain 127.0.0.1:9001 --wait --timeout 1m --force",
+            "adit drain 127.0.0.1:9001 --cancel",
             "adit reload --wait -c adit.toml",
             "adit history",
             "adit history web --limit 5 --json",

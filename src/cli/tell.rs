@@ -55,8 +55,13 @@ impl Args {
 
 /// The path of a service, whatever its name is made of (RFC 3986 section 2.3).
 pub(super) fn service_path(service: &str) -> String {
-    let mut path = "/v1/services/".to_owned();
-    for byte in service.bytes() {
+    format!("/v1/services/{}", segment(service))
+}
+
+/// One segment of a path, whatever it is made of.
+pub(super) fn segment(text: &str) -> String {
+    let mut path = String::new();
+    for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 path.push(char::from(byte))
@@ -68,7 +73,7 @@ pub(super) fn service_path(service: &str) -> String {
 }
 
 /// Who gives the command, as far as the environment knows: `user@host`.
-fn who() -> HeaderMap {
+pub(super) fn who() -> HeaderMap {
     let user = ["USER", "LOGNAME"].iter().find_map(|key| env::var(key).ok().filter(|user| !user.is_empty()));
     let host =
         fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname"));

@@ -4,12 +4,8 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Each with what to do instead.
-const VERBS: [(&str, &str); 4] = [
-    ("hold", "requests can't be made to wait yet"),
-    ("release", "requests can't be made to wait yet"),
-    ("drain", "take the endpoint out of the config, then: adit reload"),
-    ("simulate", "a whole release can be watched with nothing to set up: adit demo"),
-];
+const VERBS: [(&str, &str); 1] =
+    [("simulate", "a whole release can be watched with nothing to set up: adit demo")];
 
 /// What to say when the mistake is one of these verbs.
 pub(super) fn refusal(error: &clap::Error) -> Option<String> {

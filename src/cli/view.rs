@@ -1,8 +1,11 @@
 //! How status looks to people. Pure: what is said and how wide goes in, text comes out.
 
+use std::time::Duration;
+
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
+use crate::config::show_duration;
 use crate::control::report::{
-    DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
+    DeployStatus, EndpointStatus, HeldStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
 };
 use crate::domain::rollout::{Outcome, Standing, Verdict};
 
@@ -37,6 +40,9 @@ pub(super) fn render(status: &Status, look: Look) -> String {
 /// One service.
 pub(super) fn render_service(service: &ServiceStatus, look: Look) -> String {
     let mut out = format!("{}\n", headline(service, look));
+    if let Some(held) = &service.held {
+        out.push_str(&labelled("held", Tint::Warning, &hold(held), look));
+    }
     out.push_str(&versions(service).render(look));
     if let Some(deploy) = &service.deploy {
         out.push('\n');
@@ -56,6 +62,9 @@ pub(super) fn render_service(service: &ServiceStatus, look: Look) -> String {
 /// One line: what became of a command.
 pub(super) fn summary(service: &ServiceStatus) -> String {
     let mut line = format!("{}: {}", service.name, phase(service));
+    if let Some(held) = &service.held {
+        line.push_str(&format!("; held, {}", hold(held)));
+    }
     match &service.rollout {
         Some(rollout) if rollout.outcome.is_none() => {
             line.push_str(&format!("; {} gets {}; {}", rollout.canary, rollout.weight, rollout.reason));
@@ -81,6 +90,15 @@ fn headline(service: &ServiceStatus, look: Look) -> String {
         _ => Tint::Good,
     };
     format!("{} · {}", name.painted(look), Cell::new(phase(service), tint).painted(look))
+}
+
+/// How requests wait.
+fn hold(held: &HeldStatus) -> String {
+    let HeldStatus { since, who, why, max_wait_seconds, max_waiting, waiting } = held;
+    let wait = Duration::try_from_secs_f64(*max_wait_seconds).unwrap_or_default();
+    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let terms = format!("up to {max_waiting} wait up to {}", show_duration(wait));
+    format!("{waiting} requests wait; {terms}; since {} by {who}{why}", moment(since))
 }
 
 pub(super) fn phase(service: &ServiceStatus) -> String {
@@ -418,6 +436,7 @@ mod tests {
             stable: Some("v1".into()),
             canary: Some("v2".into()),
             phase: "stepping".into(),
+            held: None,
             rollout: Some(rollout()),
             deploy: None,
             versions: vec![version("v1", "stable", 75.0, stable), canary],
@@ -439,6 +458,7 @@ mod tests {
         ServiceStatus {
             canary: None,
             phase: "idle".into(),
+            held: None,
             rollout: Some(ended),
             versions: vec![version("v1", "stable", 100.0, vec![endpoint(9001, "ready", "")])],
             ..stepping()

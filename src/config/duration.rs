@@ -51,6 +51,8 @@ impl fmt::Display for NotADuration {
     }
 }
 
+impl std::error::Error for NotADuration {}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::file::{DAY, MILLISECOND};
 use super::reader::Table;
+use super::rescue::Handling;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
 use super::value::Value;
@@ -48,7 +49,7 @@ pub(super) fn eject(table: &mut Table<'_>) -> EjectSpec {
 }
 
 /// What the data plane needs to know.
-pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec) -> Policy {
+pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handling) -> Policy {
     let affinity = service
         .table("affinity", |table| table.value("by").and_then(|value| affinity(&value)).unwrap_or_default());
     let version_override =
@@ -57,6 +58,9 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec) -> Policy {
         timeouts: service.table("timeouts", timeouts),
         affinity,
         version_override,
+        rescue: handling.rescue,
+        on_missing: handling.on_missing,
+        preview_host: handling.preview_host.map(|(host, _)| host),
         eject_after: eject.consecutive_failures,
     }
 }

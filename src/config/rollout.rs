@@ -17,7 +17,7 @@ const MOST_RELATIVE: f64 = 100.0;
 
 /// The plan of a service's rollouts.
 pub(super) fn plan(table: &mut Table<'_>) -> Plan {
-    table.unserved(&["rescue", "salt"]);
+    table.unserved(&["salt"]);
     let default = Plan::default();
     let on_failure = table
         .value("on_failure")

@@ -7,6 +7,7 @@ use super::build;
 use super::file::comes_back;
 use super::policies;
 use super::reader::{Place, Table};
+use super::rescue::{self, Hosts};
 use super::rollout;
 use super::routes::{self, RouteKey};
 use super::spec::{Build, EndpointAddress, ServiceSpec, Traffic, VersionSpec};
@@ -18,12 +19,14 @@ type Versions = BTreeMap<VersionName, VersionSpec>;
 /// Reads all services. `listeners` are ours: no endpoint may be one of them.
 pub(super) fn read(file: &mut Table<'_>, listeners: &[SocketAddr]) -> Vec<ServiceSpec> {
     let mut routes: HashMap<RouteKey, Place> = HashMap::new();
-    file.named("services", |name, value| {
+    let mut hosts = Hosts::default();
+    let services = file.named("services", |name, value| {
         value.table(|table| {
             let found = routes::read(table);
-            let service = service(name, table, listeners);
+            let service = service(name, table, listeners, &mut hosts);
             let mut matches = Vec::new();
             for (route, place) in found? {
+                hosts.named(&route.host, &place);
                 if let Some(first) = routes.get(&routes::key(&route)) {
                     routes::report_twice(table, &place, first);
                 } else {
@@ -33,18 +36,26 @@ pub(super) fn read(file: &mut Table<'_>, listeners: &[SocketAddr]) -> Vec<Servic
             }
             service.map(|service| ServiceSpec { routes: matches, ..service })
         })?
-    })
+    });
+    hosts.report_twice(file);
+    services
 }
 
 /// A service but for its routes.
-fn service(name: &str, table: &mut Table<'_>, listeners: &[SocketAddr]) -> Option<ServiceSpec> {
+fn service(
+    name: &str,
+    table: &mut Table<'_>,
+    listeners: &[SocketAddr],
+    hosts: &mut Hosts,
+) -> Option<ServiceSpec> {
     table.unserved(&["retry", "limits", "rescue", "hooks", "tls"]);
     let (names, versions) = versions(table, listeners);
     let traffic = traffic(table, &names);
     let health = table.table("health", policies::health);
     let eject = table.table("eject", policies::eject);
-    let policy = policies::policy(table, &eject);
-    let rollout = table.table("rollout", rollout::plan);
+    let (rollout, handling) = table.table("rollout", |table| (rollout::plan(table), rescue::handling(table)));
+    hosts.preview(handling.preview_host.as_ref());
+    let policy = policies::policy(table, &eject, handling);
     Some(ServiceSpec {
         name: ServiceName::from(name),
         routes: Vec::new(),

@@ -98,6 +98,7 @@ impl Control {
             let service =
                 self.services.entry(name.clone()).or_insert_with(|| ServiceState::new(wanted.clone()));
             service.respecify(wanted.clone(), &mut self.slots, self.around.workers);
+            service.hold = self.holds.of(name);
         }
         self.matcher = Arc::new(compile::matcher(spec.services.values().map(AsRef::as_ref)));
         self.resolver.reconcile(dns_names(&spec));

@@ -10,8 +10,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::deploy::Deployments;
+use super::drain::Drains;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
+use super::hold::Holds;
 use super::journal::{Journal, Outbox};
 use super::outside::Outside;
 use super::record::Pruned;
@@ -44,6 +46,8 @@ pub struct Surroundings {
     pub live: Arc<ArcSwap<Snapshot>>,
     /// Workers notify it when a canary failed or an endpoint failed too often.
     pub wake: Arc<Notify>,
+    /// Notified when `live` has a new snapshot.
+    pub published: Arc<Notify>,
     /// Where the numbers go.
     pub metrics: Arc<Metrics>,
     /// How many workers count.
@@ -58,6 +62,8 @@ pub struct Control {
     pub(crate) store: Store,
     /// Machines of services that the config does not name now.
     pub(crate) recorded: BTreeMap<ServiceName, Machine>,
+    pub(crate) holds: Holds,
+    pub(crate) drains: Drains,
     /// What is wanted: the config, and over it what was deployed.
     pub(crate) spec: Spec,
     /// The config alone.
@@ -118,6 +124,8 @@ impl Control {
         let recorded = store.load().map_err(|error| error.to_string())?;
         let deployments = store.deployments().map_err(|error| error.to_string())?;
         let nothing = Spec { services: BTreeMap::new(), ..spec };
+        let holds = Holds::recorded(&store).map_err(|error| error.to_string())?;
+        let drains = Drains::recorded(&store).map_err(|error| error.to_string())?;
         let (reporter, reports) = mpsc::channel(REPORTS);
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
@@ -131,6 +139,8 @@ impl Control {
             file: nothing.clone(),
             spec: nothing,
             deployments,
+            holds,
+            drains,
             services: BTreeMap::new(),
             names: Addresses::new(),
             slots: Slots::default(),
@@ -221,6 +231,7 @@ impl Control {
                 services,
                 unrouted: self.unrouted.clone(),
             }));
+            self.around.published.notify_waiters();
         }
         let now = self.around.clock.now();
         if changed || now >= self.next_series {
@@ -240,6 +251,12 @@ impl Control {
             }
             Message::Deploy(service, by, order, reply) => {
                 let _gone = reply.send(self.deploy(&service, &by, &order));
+            }
+            Message::Hold(order, reply) => {
+                let _gone = reply.send(self.hold(&order));
+            }
+            Message::Drain(order, reply) => {
+                let _gone = reply.send(self.drain(&order));
             }
             Message::Status(reply) => {
                 let _gone = reply.send(describe::status(self));
@@ -320,6 +337,7 @@ impl Control {
         for service in self.services.values_mut() {
             service.reconcile(&self.names, &mut self.slots, self.around.workers, now);
         }
+        self.take_up_drains();
         self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
     }
 

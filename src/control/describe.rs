@@ -3,6 +3,7 @@
 use super::advice;
 use super::control::Control;
 use super::deploy::{Deployments, Intent};
+use super::drain;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
 use super::report::{
@@ -95,6 +96,7 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
         phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
         rollout: state.release.as_ref().and_then(|release| rollout(name, release)),
         deploy: control.deployments.get(name).and_then(Deployments::intent).map(deploy),
+        held: control.holds.status(name),
         versions,
     }
 }
@@ -181,7 +183,7 @@ fn observed_now(release: &Release) -> Option<f64> {
     observed(&release.evidence.as_ref()?.step())
 }
 
-fn role(name: &VersionName, state: &ServiceState) -> (&'static str, Weight) {
+pub(crate) fn role(name: &VersionName, state: &ServiceState) -> (&'static str, Weight) {
     match (&state.spec.traffic, &state.release) {
         (Traffic::Weights(weights), _) => weights
             .iter()
@@ -226,7 +228,19 @@ fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
     version.endpoints.iter().map(endpoint).chain(unresolved).collect()
 }
 
-fn endpoint(state: &EndpointState) -> EndpointStatus {
+pub(crate) fn endpoint(state: &EndpointState) -> EndpointStatus {
+    if let Some(by) = &state.draining {
+        let word = if state.cells.is_drained() { "drained" } else { "draining" };
+        return EndpointStatus {
+            state: word.to_owned(),
+            reason: drain::reason(by),
+            ..endpoint_in_use(state)
+        };
+    }
+    endpoint_in_use(state)
+}
+
+fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
     let check = &state.check;
     let last = check.last.as_ref();
     let (word, reason) = match check.condition {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::store::By;
 use crate::config::spec::{Build, EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
@@ -32,6 +33,8 @@ pub(crate) struct EndpointState {
     pub(crate) cells: Arc<EndpointCells>,
     /// Not wanted any more; serves until another endpoint is ready.
     pub(crate) leaving: bool,
+    /// Gets nothing new, by an operator's word: who said so, and why.
+    pub(crate) draining: Option<By>,
     pub(crate) check: CheckState,
     pub(crate) outlier: Outlier,
 }
@@ -102,6 +105,7 @@ impl VersionState {
                     declared: declared.into(),
                     cells: Arc::new(EndpointCells::new(workers)),
                     leaving: false,
+                    draining: None,
                     check: CheckState::new(now),
                     outlier: Outlier::new(now),
                 });
@@ -144,7 +148,10 @@ impl VersionState {
     pub(crate) fn candidates(&self) -> Vec<Endpoint> {
         let usable: Vec<_> = self.endpoints.iter().filter(|endpoint| endpoint.usable()).collect();
         let chosen = if usable.is_empty() {
-            self.endpoints.iter().filter(|endpoint| endpoint.check.condition == Condition::Down).collect()
+            self.endpoints
+                .iter()
+                .filter(|endpoint| endpoint.check.condition == Condition::Down && endpoint.draining.is_none())
+                .collect()
         } else {
             usable
         };
@@ -158,7 +165,7 @@ impl VersionState {
             .iter_mut()
             .map(|endpoint| Candidate {
                 sample: sample(&endpoint.cells),
-                fit: endpoint.check.condition == Condition::Up,
+                fit: endpoint.check.condition == Condition::Up && endpoint.draining.is_none(),
                 record: &mut endpoint.outlier,
             })
             .collect();
@@ -194,9 +201,11 @@ impl VersionState {
 }
 
 impl EndpointState {
-    /// Passed its checks and is not ejected.
+    /// Passed its checks, is not ejected and not being drained.
     pub(crate) fn usable(&self) -> bool {
-        self.check.condition == Condition::Up && !matches!(self.outlier.place(), Place::Ejected { .. })
+        self.draining.is_none()
+            && self.check.condition == Condition::Up
+            && !matches!(self.outlier.place(), Place::Ejected { .. })
     }
 
     fn compile(&self) -> Endpoint {

@@ -5,7 +5,9 @@ use std::fmt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{DeployError, DeployOrder};
-use super::report::{ServiceStatus, Status};
+use super::drain::DrainOrder;
+use super::hold::HoldOrder;
+use super::report::{DrainStatus, ServiceStatus, Status};
 use super::store::By;
 use crate::config::spec::Spec;
 use crate::domain::{ServiceName, VersionName, Weight};
@@ -22,6 +24,10 @@ pub enum Message {
     Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
     /// An operator wants a version released.
     Deploy(ServiceName, By, Box<DeployOrder>, oneshot::Sender<Result<ServiceStatus, DeployError>>),
+    /// An operator's word that a service's requests wait, or go on.
+    Hold(HoldOrder, oneshot::Sender<Result<ServiceStatus, CommandError>>),
+    /// An operator's word that an endpoint gets nothing new, or gets it again; or how that stands.
+    Drain(DrainOrder, oneshot::Sender<Result<DrainStatus, CommandError>>),
     /// How things stand.
     Status(oneshot::Sender<Status>),
 }
@@ -105,6 +111,8 @@ pub enum CommandError {
     UnknownService(String),
     /// The service has no such version. The text says what it has and what to do.
     UnknownVersion(String),
+    /// No such endpoint. The text lists the known ones.
+    UnknownEndpoint(String),
     /// The state does not allow it: what, and what to do instead.
     Conflict(String),
     /// It was done, but could not be saved (or was not done because it could not be).
@@ -159,6 +167,22 @@ impl Handle {
     ) -> Result<ServiceStatus, DeployError> {
         let answer = self.ask(|reply| Message::Deploy(service, by, Box::new(order), reply)).await;
         answer.unwrap_or(Err(DeployError::Refused(CommandError::Stopped)))
+    }
+
+    /// Has a service's requests wait, or go on.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn hold(&self, order: HoldOrder) -> Result<ServiceStatus, CommandError> {
+        self.ask(|reply| Message::Hold(order, reply)).await.unwrap_or(Err(CommandError::Stopped))
+    }
+
+    /// Takes an endpoint out of use, or back into it, or asks how far that is.
+    ///
+    /// # Errors
+    /// When it changed nothing, with the reason.
+    pub async fn drain(&self, order: DrainOrder) -> Result<DrainStatus, CommandError> {
+        self.ask(|reply| Message::Drain(order, reply)).await.unwrap_or(Err(CommandError::Stopped))
     }
 
     /// Says what is wanted and waits until it is applied.

@@ -62,9 +62,11 @@ impl Control {
             Err(CommandError::UnknownService(_)) => {
                 (CommandOutcome::Refused, Some(format!("there is no service `{}`", command.service)))
             }
-            Err(CommandError::Conflict(why) | CommandError::UnknownVersion(why)) => {
-                (CommandOutcome::Refused, Some(why.clone()))
-            }
+            Err(
+                CommandError::Conflict(why)
+                | CommandError::UnknownEndpoint(why)
+                | CommandError::UnknownVersion(why),
+            ) => (CommandOutcome::Refused, Some(why.clone())),
             Err(CommandError::Stopped) => (CommandOutcome::Refused, None),
         };
         // What was written is gone from the outbox: then it was done.

@@ -35,6 +35,9 @@ pub struct ServiceStatus {
     pub canary: Option<VersionName>,
     /// `idle` | `waiting` | `stepping` | `paused` | `baking`; the last rollout's end is in `rollout.outcome`.
     pub phase: String,
+    /// While its requests wait.
+    #[serde(default)]
+    pub held: Option<HeldStatus>,
     /// The rollout under way, else the last one.
     pub rollout: Option<RolloutStatus>,
     /// The deploy that says which version is wanted; `None` when the config says so.
@@ -42,6 +45,42 @@ pub struct ServiceStatus {
     pub deploy: Option<DeployStatus>,
     /// All versions by name.
     pub versions: Vec<VersionStatus>,
+}
+
+/// A service whose requests wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldStatus {
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Who said so.
+    pub who: String,
+    /// Why, if said.
+    pub why: Option<String>,
+    /// The longest that a request waits, in seconds.
+    pub max_wait_seconds: f64,
+    /// How many requests may wait at once.
+    pub max_waiting: u32,
+    /// How many wait now.
+    pub waiting: u32,
+}
+
+/// The endpoints at an address that was told to drain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainStatus {
+    /// All endpoints that the address stands for; at least one.
+    pub endpoints: Vec<DrainedEndpoint>,
+}
+
+/// One endpoint that was told to drain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainedEndpoint {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its version.
+    pub version: VersionName,
+    /// The endpoint itself. `drained`: it has no request in flight and gets none; it may be stopped.
+    #[serde(flatten)]
+    pub endpoint: EndpointStatus,
 }
 
 /// One rollout.
@@ -144,7 +183,7 @@ pub struct EndpointStatus {
     pub endpoint: String,
     /// Where it is; `None` while its name has no address.
     pub address: Option<String>,
-    /// `new` | `ready` | `down` | `ejected` | `probation` | `unresolved`.
+    /// `new` | `ready` | `down` | `ejected` | `probation` | `unresolved` | `draining` | `drained`.
     pub state: String,
     /// Why: the last check or ejection, in words.
     pub reason: String,

@@ -12,7 +12,7 @@ use super::pace::StableTimes;
 use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Event, Judgement, Machine};
-use crate::domain::routing::{EndpointId, Policy, Service};
+use crate::domain::routing::{EndpointId, Hold, Policy, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
 
@@ -23,6 +23,8 @@ pub(crate) struct ServiceState {
     pub(crate) versions: BTreeMap<VersionName, VersionState>,
     /// `None` with fixed weights.
     pub(crate) release: Option<Release>,
+    /// While its requests wait.
+    pub(crate) hold: Option<Arc<Hold>>,
     /// What the data plane was given last.
     pub(crate) compiled: Option<Arc<Service>>,
     /// Whether that is out of date.
@@ -53,7 +55,7 @@ impl ServiceState {
     pub(crate) fn new(spec: Arc<ServiceSpec>) -> Self {
         let policy = Arc::new(spec.policy.clone());
         let versions = BTreeMap::new();
-        Self { spec, policy, versions, release: None, compiled: None, dirty: true }
+        Self { spec, policy, versions, release: None, hold: None, compiled: None, dirty: true }
     }
 
     /// Takes over a new spec. Versions and endpoints that stay keep all that is known of them.

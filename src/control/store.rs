@@ -7,6 +7,7 @@ mod events;
 mod identity;
 mod letters;
 mod schema;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use identity::Identity;
+pub(crate) use standing::{DrainRecord, HoldRecord};
 
 use super::journal::Entry;
 use crate::domain::rollout::Machine;
@@ -154,6 +156,10 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 /// As SQLite keeps it: signed. The year 294,000 and later becomes that year.
 fn micros(at: Timestamp) -> i64 {
     i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]

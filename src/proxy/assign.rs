@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::COOKIE;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue};
 
 use crate::domain::Timestamp;
@@ -15,7 +16,19 @@ pub(super) const COOKIE_NAME: &str = "adit_id";
 pub(super) struct Asker<'a> {
     pub(super) ip: IpAddr,
     pub(super) headers: &'a HeaderMap,
+    /// What the client's connection speaks.
+    pub(super) scheme: &'a Scheme,
+    pub(super) host: HostUse,
     pub(super) now: Timestamp,
+}
+
+/// What the host that was asked for means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostUse {
+    /// One of the service's.
+    Public,
+    /// The one at which its canary can be looked at.
+    Preview,
 }
 
 /// A request's version, and how it came to it.
@@ -24,6 +37,8 @@ pub(super) struct Assignment {
     /// Index into the service's versions.
     pub(super) version: usize,
     pub(super) by: AssignedBy,
+    /// The arm that the split gave it to; `None`: it was chosen by hand.
+    pub(super) role: Option<Role>,
     /// The arm it is evidence for; `None`: it is not counted.
     pub(super) evidence: Option<Role>,
     /// A cookie that the client is to have from now on.
@@ -34,6 +49,7 @@ pub(super) struct Assignment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AssignedBy {
     Override,
+    Preview,
     Affinity,
     Weight,
 }
@@ -42,6 +58,7 @@ impl AssignedBy {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Override => "override",
+            Self::Preview => "preview",
             Self::Affinity => "affinity",
             Self::Weight => "weight",
         }
@@ -51,7 +68,11 @@ impl AssignedBy {
 /// Assigns a request; `None` when the service gives its traffic to nobody.
 pub(super) fn assign(service: &Service, asker: &Asker<'_>) -> Option<Assignment> {
     if let Some(version) = chosen_by_hand(service, asker) {
-        return Some(Assignment { version, by: AssignedBy::Override, evidence: None, cookie: None });
+        return Some(Assignment::by_hand(version, AssignedBy::Override));
+    }
+    if asker.host == HostUse::Preview {
+        let arm = [Role::Canary, Role::Stable].iter().find_map(|role| service.split.arm(*role))?;
+        return Some(Assignment::by_hand(arm.version, AssignedBy::Preview));
     }
     let (client, cookie) = client(service, asker);
     let point = Point::from_bits(client.unwrap_or_else(|| fastrand::u64(..)));
@@ -61,9 +82,17 @@ pub(super) fn assign(service: &Service, asker: &Asker<'_>) -> Option<Assignment>
     Some(Assignment {
         version: arm.version,
         by: if client.is_some() { AssignedBy::Affinity } else { AssignedBy::Weight },
+        role: Some(arm.role),
         evidence: counted.then_some(arm.role),
         cookie,
     })
+}
+
+impl Assignment {
+    /// Not judged: whoever chooses by hand is no sample of the users.
+    fn by_hand(version: usize, by: AssignedBy) -> Self {
+        Self { version, by, role: None, evidence: None, cookie: None }
+    }
 }
 
 fn chosen_by_hand(service: &Service, asker: &Asker<'_>) -> Option<usize> {
@@ -88,7 +117,8 @@ fn client(service: &Service, asker: &Asker<'_>) -> (Option<u64>, Option<HeaderVa
             // Assigned by the id it is about to get: its next request goes the same way.
             None => {
                 let id = format!("{:032x}", fastrand::u128(..));
-                let cookie = format!("{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Lax");
+                let secure = if *asker.scheme == Scheme::HTTPS { "; Secure" } else { "" };
+                let cookie = format!("{COOKIE_NAME}={id}; Path=/; HttpOnly; SameSite=Lax{secure}");
                 (hash(id.as_bytes()), HeaderValue::try_from(cookie).ok())
             }
         },
@@ -129,6 +159,7 @@ mod tests {
             versions: vec![version("v1"), version("v2"), version("v3")],
             split: Split::new(arms, Salt(1, 2), Some(Arc::new(Epoch::new(1, weight, sampling, 1)))),
             rollout: Some(1),
+            hold: None,
         }
     }
 
@@ -137,8 +168,37 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
+        assign(service, &asker(ip, &headers)).unwrap()
+    }
+
+    fn asker<'a>(ip: &str, headers: &'a HeaderMap) -> Asker<'a> {
         let now = Timestamp::from_micros(60_000_000);
-        assign(service, &Asker { ip: ip.parse().unwrap(), headers: &headers, now }).unwrap()
+        Asker { ip: ip.parse().unwrap(), headers, scheme: &Scheme::HTTP, host: HostUse::Public, now }
+    }
+
+    #[test]
+    fn the_cookie_is_secure_exactly_when_the_connection_is() {
+        let service =
+            service(Policy { affinity: Affinity::Cookie, ..Policy::default() }, 50.0, Sampling::Every);
+        let headers = HeaderMap::new();
+        for (scheme, secure) in [(Scheme::HTTP, false), (Scheme::HTTPS, true)] {
+            let assigned =
+                assign(&service, &Asker { scheme: &scheme, ..asker("192.0.2.1", &headers) }).unwrap();
+            let cookie = assigned.cookie.unwrap();
+            assert_eq!(cookie.to_str().unwrap().ends_with("; SameSite=Lax; Secure"), secure, "{cookie:?}");
+        }
+    }
+
+    #[test]
+    fn the_preview_host_leads_to_the_canary_at_weight_0_and_is_not_judged() {
+        let headers = HeaderMap::new();
+        let preview = || Asker { host: HostUse::Preview, ..asker("192.0.2.1", &headers) };
+        let mut service = service(Policy::default(), 0.0, Sampling::Every);
+        let assigned = assign(&service, &preview()).unwrap();
+        assert_eq!((assigned.version, assigned.by, assigned.evidence), (1, AssignedBy::Preview, None));
+        service.split = Split::whole(0);
+        let assigned = assign(&service, &preview()).unwrap();
+        assert_eq!((assigned.version, assigned.by, assigned.evidence), (0, AssignedBy::Preview, None));
     }
 
     #[test]

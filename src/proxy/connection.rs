@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -46,6 +47,8 @@ pub(super) struct Client {
     pub(super) name: HeaderValue,
     /// The port it connected to.
     pub(super) port: HeaderValue,
+    /// How it speaks to us.
+    pub(super) scheme: Scheme,
     pub(super) life: Rc<Life>,
 }
 
@@ -65,7 +68,7 @@ impl Client {
     pub(super) fn new(peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { ip, name, port: HeaderValue::from(local.port()), life }
+        Self { ip, name, port: HeaderValue::from(local.port()), scheme: Scheme::HTTP, life }
     }
 }
 

@@ -14,9 +14,9 @@ use super::fault::AttemptError;
 use super::observe::Exchange;
 use super::pool::{Connection, Patience, Pool, SendError};
 use super::upload::{Repeat, RequestBody, Upload};
-use super::view::View;
+use super::view::{ServiceView, View};
 use crate::domain::Timestamp;
-use crate::domain::routing::{EndpointId, Timeouts, Version};
+use crate::domain::routing::{EndpointId, Timeouts};
 
 /// How many endpoints are tried when they can't be connected to.
 const ATTEMPTS: usize = 3;
@@ -38,12 +38,25 @@ struct Repeats {
 }
 
 /// Where a request may go and how long it may take.
-pub(super) struct Destination<'a> {
-    pub(super) view: &'a View,
-    pub(super) version: &'a Version,
+pub(super) struct Destination {
+    /// The view that the version was chosen in.
+    pub(super) view: Rc<View>,
+    pub(super) service: Rc<ServiceView>,
+    /// Index into the service's versions.
+    pub(super) version: usize,
     pub(super) timeouts: Timeouts,
     /// When the whole exchange must be over.
     pub(super) whole: Option<Timestamp>,
+    pub(super) connections: Connections,
+}
+
+/// On which connections a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connections {
+    /// One that is open already, if there is one.
+    Any,
+    /// A new one.
+    New,
 }
 
 /// Why an endpoint gave no answer.
@@ -60,13 +73,13 @@ type Answered = (Response<Incoming>, Connection);
 /// Sends the request to one endpoint of the version after another, until one takes it.
 pub(super) async fn forward(
     exchange: &mut Exchange,
-    to: &Destination<'_>,
+    to: &Destination,
     mut outbound: Outbound,
 ) -> Result<Response<Download>, AttemptError> {
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut last = AttemptError::NoEndpoint;
     while tried.len() < ATTEMPTS
-        && let Some(pool) = to.view.pick(to.version, &tried, exchange.worker.index)
+        && let Some(pool) = to.pick(exchange, &tried)
     {
         exchange.attempt(&pool);
         match to.send(exchange, &pool, outbound).await {
@@ -89,7 +102,16 @@ pub(super) async fn forward(
     Err(last)
 }
 
-impl Destination<'_> {
+impl Destination {
+    /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
+    fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
+        let view = exchange.worker.view();
+        if Rc::ptr_eq(&view, &self.view) {
+            return view.pick(&self.service.versions[self.version], tried);
+        }
+        view.pick(view.same_version(&self.service, self.version)?, tried)
+    }
+
     /// Sends the request to this endpoint: on a connection that is open already if there is one, else on a new one.
     async fn send(
         &self,
@@ -104,6 +126,9 @@ impl Destination<'_> {
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
+        if self.connections == Connections::New {
+            return self.send_on_new(pool, outbound, &patience).await;
+        }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
             ControlFlow::Break(outcome) => outcome,
             ControlFlow::Continue(outbound) => self.send_on_new(pool, outbound, &patience).await,
@@ -191,6 +216,12 @@ impl Outbound {
         Self { parts, upload, left: Repeats { on_stale: repeat, elsewhere: repeat } }
     }
 
+    /// A second copy, for another version; it may be sent once.
+    pub(super) fn only_copy(&self) -> Self {
+        let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
+        Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
     /// One that a connection gave back.
     fn restore(unsent: Request<RequestBody>, patience: &Patience, left: Repeats) -> Self {
         Self { parts: unsent.into_parts().0, upload: patience.upload.clone(), left }
@@ -215,7 +246,7 @@ impl Outbound {
     }
 
     /// Whether all of the body that was read is still at hand.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.upload.as_ref().is_none_or(|upload| upload.can_repeat())
     }
 

@@ -5,23 +5,26 @@ use std::rc::Rc;
 
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Download};
-use super::assign::{Asker, Assignment, assign};
+use super::assign::{Asker, Assignment, HostUse, assign};
 use super::connection::Client;
 use super::fault::AttemptError;
-use super::forward::{Destination, Outbound, forward};
+use super::forward::{Connections, Destination, Outbound};
 use super::headers::{Forwarding, to_client, to_endpoint};
+use super::hold;
 use super::normalize::{asked, level, without_prefix};
 use super::observe::Exchange;
+use super::rescue::{self, Aid};
 use super::respond::{Form, Refusal};
-use super::upload::{Repeat, Upload};
+use super::upload::{KEPT, Repeat, Upload};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
-use crate::domain::routing::{RequestParts, Timeouts};
+use crate::domain::routing::{RequestParts, Role};
+use crate::domain::stats::RouteId;
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -37,21 +40,36 @@ pub(super) async fn handle(
     }
 }
 
+/// Where a request belongs, on one snapshot that the whole request is served from.
+struct Found {
+    view: Rc<View>,
+    service: Rc<ServiceView>,
+    host: HostUse,
+    /// The target without its prefix, if that is taken off.
+    target: Option<Uri>,
+    /// Which of the service's routes led to it.
+    route: RouteId,
+    /// Whether its path is one of those where a 404 is tried elsewhere.
+    on_missing: bool,
+}
+
 async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let view = exchange.worker.view();
-    let service = route(exchange, &view, &mut parts)?;
-    let assignment = choose_version(exchange, &service, &parts.headers)?;
-    let timeouts = service.policy.timeouts;
-    let outbound = prepare(exchange, parts, body, timeouts);
+    let found = find(exchange, &mut parts).await?;
+    let assignment = choose_version(exchange, &found, &parts.headers)?;
+    let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
+        .with_body(&body, &found.service);
+    let timeouts = found.service.policy.timeouts;
+    let outbound = prepare(exchange, parts, body, &found.service, aid);
     let to = Destination {
-        view: &view,
-        version: &service.versions[assignment.version],
+        view: found.view,
+        service: found.service,
+        version: assignment.version,
         timeouts,
-        whole: timeouts.request.map(|limit| exchange.started + limit),
+        whole: timeouts.request.map(|limit| exchange.work_began() + limit),
+        connections: Connections::Any,
     };
-    let mut response = forward(exchange, &to, outbound).await?;
-    exchange.answered(response.status());
+    let mut response = rescue::ask(exchange, to, outbound, aid).await?;
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
@@ -61,36 +79,72 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
-/// Finds the service, on the one snapshot that the whole request is served from.
-fn route(exchange: &mut Exchange, view: &View, parts: &mut Parts) -> Result<Rc<ServiceView>, Refusal> {
+/// Finds the service; if that is held, waits until it is released and looks again.
+async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
     level(parts)?;
+    loop {
+        let found = route(exchange.worker.view(), parts)?;
+        exchange.addressed(&found.service, found.route);
+        let Some(hold) = found.service.hold.clone() else {
+            if let Some(target) = &found.target {
+                parts.uri = target.clone();
+            }
+            return Ok(found);
+        };
+        hold::wait(exchange, &hold).await?;
+    }
+}
+
+fn route(view: Rc<View>, parts: &Parts) -> Result<Found, Refusal> {
     let asked = asked(parts)?;
     let request =
         RequestParts { host: &asked.host, path: &asked.path, method: &parts.method, headers: &parts.headers };
-    let matched = view.snapshot.matcher.resolve(&request).ok_or(Refusal::NoRoute)?;
-    exchange.route = matched.route;
-    if matched.strip > 0 {
-        parts.uri = without_prefix(&parts.uri, &asked.path, matched.strip).ok_or(Refusal::BadTarget)?;
-    }
-    view.service(matched.service).cloned().ok_or(Refusal::Internal)
+    let (service, strip, host, route) = match view.preview(&asked.host) {
+        Some(service) => (service, 0, HostUse::Preview, RouteId::default()),
+        None => {
+            let matched = view.snapshot.matcher.resolve(&request).ok_or(Refusal::NoRoute)?;
+            (matched.service, matched.strip, HostUse::Public, matched.route)
+        }
+    };
+    let target = match strip {
+        0 => None,
+        strip => Some(without_prefix(&parts.uri, &asked.path, strip).ok_or(Refusal::BadTarget)?),
+    };
+    let service = view.service(service).cloned().ok_or(Refusal::Internal)?;
+    let on_missing = service.policy.on_missing.covers(&asked.path);
+    Ok(Found { view, service, host, target, route, on_missing })
 }
 
 fn choose_version(
     exchange: &mut Exchange,
-    service: &Rc<ServiceView>,
+    found: &Found,
     headers: &HeaderMap,
 ) -> Result<Assignment, Refusal> {
-    let asker = Asker { ip: exchange.client.ip, headers, now: exchange.started };
-    let assignment = assign(service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
-    exchange.assigned(service.clone(), &assignment);
+    let client = &exchange.client;
+    let asker =
+        Asker { ip: client.ip, headers, scheme: &client.scheme, host: found.host, now: exchange.started };
+    let assignment = assign(&found.service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
+    if found.service.split.arm(Role::Canary).is_some() {
+        found.service.budget.borrow_mut().came(exchange.started);
+    }
+    exchange.assigned(found.service.clone(), &assignment);
     Ok(assignment)
 }
 
 /// Makes the request fit for an endpoint.
-fn prepare(exchange: &mut Exchange, mut parts: Parts, body: Incoming, timeouts: Timeouts) -> Outbound {
+fn prepare(
+    exchange: &mut Exchange,
+    mut parts: Parts,
+    body: Incoming,
+    service: &ServiceView,
+    aid: Aid,
+) -> Outbound {
     let repeat = Repeat::of(&parts.method);
     if !body.is_end_stream() {
-        exchange.upload = Some(Upload::new(body, timeouts.idle, repeat, &exchange.worker.clock));
+        let for_repeat = if repeat == Repeat::Possible { KEPT } else { 0 };
+        let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
+        let (idle, kept) = (service.policy.timeouts.idle, for_repeat.max(for_rescue));
+        exchange.upload = Some(Upload::new(body, idle, kept, &exchange.worker.clock));
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();

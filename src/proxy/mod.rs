@@ -14,11 +14,13 @@ mod fault;
 mod forward;
 mod handler;
 mod headers;
+mod hold;
 mod life;
 mod listeners;
 mod normalize;
 mod observe;
 mod pool;
+mod rescue;
 mod respond;
 mod socket;
 mod stream;
@@ -52,6 +54,8 @@ pub struct Shared {
     pub live: Arc<ArcSwap<Snapshot>>,
     /// Told when control should look at the counts now: a canary failed a request, or an endpoint keeps failing.
     pub wake: Arc<Notify>,
+    /// Told when `live` has a new snapshot: requests may wait for one.
+    pub published: Arc<Notify>,
     /// The time.
     pub clock: Clock,
     /// Where requests are logged.

@@ -1,7 +1,9 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod line;
 mod sample;
+mod second;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,7 +27,6 @@ use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::routing::Role;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
-use crate::telemetry::Entry;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
@@ -39,7 +40,8 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
-    pub(super) route: RouteId,
+    /// Which of its service's routes led there.
+    route: RouteId,
     has_body: bool,
     stream: Option<Rc<Stream>>,
     uri: Uri,
@@ -47,16 +49,22 @@ pub(super) struct Exchange {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
+    /// Where it belongs, even if no version gets it.
+    addressed: Option<Rc<ServiceView>>,
     assigned: Option<Assigned>,
+    /// The version that has it now, if that is not the one it was assigned to.
+    asked: Option<usize>,
     attempt: Option<Attempt>,
     endpoint: Option<SocketAddr>,
     upstream: Option<Duration>,
+    waited: Duration,
     retries: u32,
     status: StatusCode,
     bytes_out: u64,
     error: Option<ErrorReason>,
-    /// What an endpoint failed it with first, even if it was saved later.
+    /// What went wrong on a version whose answer the client does not see.
     failure: Option<ErrorReason>,
+    rescued: bool,
     blame: Blame,
     closed: bool,
 }
@@ -91,18 +99,38 @@ impl Exchange {
             client,
             upload: None,
             route: RouteId::default(),
+            addressed: None,
             assigned: None,
+            asked: None,
             attempt: None,
             endpoint: None,
             upstream: None,
+            waited: Duration::ZERO,
             retries: 0,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             bytes_out: 0,
             error: None,
             failure: None,
+            rescued: false,
             blame: Blame::Nobody,
             closed: false,
         })
+    }
+
+    /// Its service is known, and the route that led there.
+    pub(super) fn addressed(&mut self, service: &Rc<ServiceView>, route: RouteId) {
+        self.addressed = Some(service.clone());
+        self.route = route;
+    }
+
+    /// It stood still for so long because its service was held.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// When its work began: at its head, or when its service was released.
+    pub(super) fn work_began(&self) -> Timestamp {
+        self.started + self.waited
     }
 
     /// A version was chosen; if the request is evidence, it is so whatever comes of it.
@@ -110,7 +138,7 @@ impl Exchange {
         let assigned = Assigned::new(service, assignment, self.route);
         let worker = self.worker.index;
         assigned.cells(worker).in_flight.add(1);
-        assigned.begin(worker, self.started, self.has_body);
+        assigned.begin(worker, self.work_began(), self.has_body);
         self.client.life.allow_pauses_of(assigned.service.policy.timeouts.idle);
         self.assigned = Some(assigned);
     }
@@ -121,8 +149,9 @@ impl Exchange {
             self.repeats();
         }
         self.endpoint = Some(pool.address);
-        if let Some(assigned) = &self.assigned {
-            assigned.goes_to_one_of(self.worker.index, self.started, pool.age(self.started));
+        if let Some(assigned) = self.judged() {
+            let began = self.work_began();
+            assigned.goes_to_one_of(self.worker.index, began, pool.age(began));
         }
         self.attempt = Some(Attempt::begin(pool.clone(), self.worker.index));
     }
@@ -144,7 +173,6 @@ impl Exchange {
                 if self.blame == Blame::Nobody {
                     self.blame = Blame::Endpoint(error.reason());
                 }
-                self.failure.get_or_insert(error.reason());
                 self.endpoint_failed();
                 self.count_error(error.reason());
             }
@@ -154,7 +182,7 @@ impl Exchange {
 
     /// The endpoint's head is here.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        let took = self.worker.clock.now() - self.started;
+        let took = self.worker.clock.now() - self.work_began();
         self.upstream = Some(took);
         self.status = status;
         self.error = None;
@@ -162,8 +190,8 @@ impl Exchange {
             self.error = Some(ErrorReason::HttpServerError);
             self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
         }
-        if let Some(assigned) = &self.assigned {
-            assigned.first_byte(self.worker.index, self.started, micros(took), self.blame);
+        if let Some(assigned) = self.judged() {
+            assigned.first_byte(self.worker.index, self.work_began(), micros(took), self.blame);
         }
     }
 
@@ -207,9 +235,9 @@ impl Exchange {
         };
         let took = self.worker.clock.now() - self.started;
         self.count(code, took);
-        self.end_wait(took);
+        self.end_wait();
         if end != End::ClientLeft {
-            self.give_evidence(took);
+            self.give_evidence();
         }
         self.log(code, took);
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
@@ -248,7 +276,8 @@ impl Exchange {
 
     fn count_error(&self, reason: ErrorReason) {
         if let Some(assigned) = &self.assigned {
-            assigned.cells(self.worker.index).error(reason);
+            let asked = self.asked.unwrap_or(assigned.version);
+            assigned.service.versions[asked].cells[self.worker.index].error(reason);
         }
     }
 
@@ -271,14 +300,14 @@ impl Exchange {
         cells.ended(MethodLabel::of(&self.method), code, micros(took));
     }
 
-    fn give_evidence(&self, took: Duration) {
+    fn give_evidence(&self) {
         let Some(assigned) = &self.assigned else { return };
         match self.blame {
             Blame::Others => {}
             Blame::Nobody => assigned.succeeded(self.worker.index),
             Blame::Endpoint(reason) => {
                 if assigned.evidence == Some(Role::Canary) {
-                    assigned.keep_sample(|| self.failed_request(took));
+                    assigned.keep_sample(|| self.failed_request());
                 }
                 if assigned.failed(self.worker.index, reason) {
                     // Control decides at once, not at its next tick.
@@ -288,46 +317,22 @@ impl Exchange {
         }
     }
 
-    fn end_wait(&self, took: Duration) {
-        let Some(assigned) = &self.assigned else { return };
+    /// No first byte comes any more from the version that is judged, if none has come.
+    fn end_wait(&self) {
+        let Some(assigned) = self.judged() else { return };
         let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
         let blame = if sent { self.blame } else { Blame::Others };
-        assigned.no_first_byte(self.worker.index, self.started, micros(took), blame);
+        let (began, now) = (self.work_began(), self.worker.clock.now());
+        assigned.no_first_byte(self.worker.index, began, micros(now - began), blame);
+    }
+
+    /// Where it is booked, unless another version than the one it was assigned to has it now.
+    fn judged(&self) -> Option<&Assigned> {
+        self.assigned.as_ref().filter(|_| self.asked.is_none())
     }
 
     fn bytes_in(&self) -> u64 {
         self.upload.as_ref().map_or(0, |upload| upload.bytes())
-    }
-
-    fn log(&self, status: u16, took: Duration) {
-        let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
-        let (host, user_agent) = (text(&self.host), text(&self.user_agent));
-        let assigned = self.assigned.as_ref();
-        self.worker.log.borrow_mut().record(&Entry {
-            at: self.started + took,
-            request_id: self.request_id.to_str().unwrap_or_default(),
-            trace_id: self.trace_id(),
-            client_ip: self.client.ip,
-            method: self.method.as_str(),
-            scheme: "http",
-            host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
-            path: self.uri.path(),
-            query: self.uri.query(),
-            proto: proto(self.version),
-            status,
-            bytes_in: self.bytes_in(),
-            bytes_out: self.bytes_out,
-            duration: took,
-            upstream: self.upstream,
-            service: assigned.map(|assigned| assigned.service.name.as_str()),
-            version: assigned.map(|assigned| assigned.service.versions[assigned.version].name.as_str()),
-            endpoint: self.endpoint,
-            rollout: assigned.and_then(|assigned| assigned.service.rollout),
-            assigned_by: assigned.map(|assigned| assigned.by.as_str()),
-            retries: self.retries,
-            error: self.error,
-            user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
-        });
     }
 }
 
@@ -339,13 +344,4 @@ impl Drop for Exchange {
 
 fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn proto(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
-    }
 }

@@ -44,6 +44,7 @@ pub(super) struct Pool {
     retired: Cell<bool>,
     /// When this worker asked it for the first time.
     first: OnceCell<Timestamp>,
+    worker: usize,
 }
 
 struct Idle {
@@ -82,7 +83,9 @@ pub(super) enum SendError {
 }
 
 impl Pool {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
+    /// For one worker, which may give it requests from now on.
+    pub(super) fn new(endpoint: &Endpoint, worker: usize) -> Self {
+        endpoint.cells.workers[worker].open.add(1);
         Self {
             id: endpoint.id,
             address: endpoint.address,
@@ -91,6 +94,7 @@ impl Pool {
             idle: RefCell::default(),
             retired: Cell::new(false),
             first: OnceCell::new(),
+            worker,
         }
     }
 
@@ -144,7 +148,9 @@ impl Pool {
 
     /// The endpoint is gone: closes what is idle and keeps nothing from now on.
     pub(super) fn retire(&self) {
-        self.retired.set(true);
+        if !self.retired.replace(true) {
+            self.cells.workers[self.worker].open.add(-1);
+        }
         self.idle.borrow_mut().clear();
     }
 }

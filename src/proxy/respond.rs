@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     /// `OPTIONS *`: not refused really; it asks about us.
     OptionsOfAll,
     NoRoute,
+    /// Its service is held, and too many wait, or it has waited for too long.
+    Held,
     Attempt(AttemptError),
     /// A state that should not be.
     Internal,
@@ -44,6 +46,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Held => StatusCode::SERVICE_UNAVAILABLE,
             Self::Attempt(error) => error.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -60,6 +63,7 @@ impl Refusal {
             | Self::Method => Some(ErrorReason::HttpRequestError),
             Self::OptionsOfAll => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
+            Self::Held => Some(ErrorReason::DestinationUnavailable),
             Self::Attempt(error) => Some(error.reason()),
             Self::Internal => Some(ErrorReason::ProxyInternalError),
         }
@@ -76,7 +80,7 @@ impl Refusal {
             | Self::OptionsOfAll
             | Self::NoRoute => Fault::Client,
             Self::Attempt(error) => error.fault(),
-            Self::Internal => Fault::Proxy,
+            Self::Held | Self::Internal => Fault::Proxy,
         }
     }
 
@@ -126,7 +130,12 @@ impl Refusal {
             | Self::UnknownCoding
             | Self::TargetTooLong
             | Self::Attempt(AttemptError::Client(_)) => true,
-            Self::Method | Self::OptionsOfAll | Self::NoRoute | Self::Attempt(_) | Self::Internal => false,
+            Self::Method
+            | Self::OptionsOfAll
+            | Self::NoRoute
+            | Self::Held
+            | Self::Attempt(_)
+            | Self::Internal => false,
         }
     }
 
@@ -155,6 +164,7 @@ impl Refusal {
             Self::Method => "This method is not served.".into(),
             Self::OptionsOfAll => String::new(),
             Self::NoRoute => "No service has a route for this host and path.".into(),
+            Self::Held => "This service is being held for a moment; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
             Self::Internal => "Something went wrong inside the proxy.".into(),
         }

@@ -20,8 +20,8 @@ use crate::domain::Timestamp;
 
 /// A client that owes the next piece for so long is late.
 const LATE: Duration = Duration::from_secs(1);
-/// How much of a body is kept for a replay.
-const KEPT: usize = 64 * 1024;
+/// How much of a body is kept in case that its connection dies.
+pub(super) const KEPT: usize = 64 * 1024;
 
 /// The body of a request as an endpoint gets it.
 pub(super) enum RequestBody {
@@ -49,6 +49,8 @@ struct Flow {
     incoming: Incoming,
     alarm: Alarm,
     keep: Keep,
+    /// So many bytes are kept at the most.
+    limit: usize,
 }
 
 /// What is kept of the body so far.
@@ -77,15 +79,13 @@ impl Repeat {
 }
 
 impl Upload {
-    pub(super) fn new(incoming: Incoming, idle: Duration, repeat: Repeat, clock: &Clock) -> Rc<Self> {
-        let keep = match repeat {
-            Repeat::Possible => Keep::All(Vec::new()),
-            Repeat::Never => Keep::Nothing,
-        };
+    /// `limit`: bytes of it that are kept in case it must be sent once more; 0: nothing is.
+    pub(super) fn new(incoming: Incoming, idle: Duration, limit: usize, clock: &Clock) -> Rc<Self> {
+        let keep = if limit > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
         Rc::new(Self {
             clock: clock.clone(),
             idle,
-            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep }),
+            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep, limit }),
             bytes: Cell::new(0),
             progress: Cell::new(clock.now()),
             waiting: Cell::new(false),
@@ -167,7 +167,9 @@ impl Upload {
         flow.alarm.clear();
         self.progress.set(self.clock.now());
         match (frame.data_ref(), &mut flow.keep) {
-            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= KEPT => kept.extend_from_slice(data),
+            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => {
+                kept.extend_from_slice(data)
+            }
             // Trailers are not kept: a body with them is sent once.
             _ => flow.keep = Keep::Nothing,
         }
@@ -188,6 +190,14 @@ impl Upload {
     fn blame(&self, fault: ClientFault) -> AttemptError {
         self.fault.set(Some(fault));
         AttemptError::Client(fault)
+    }
+
+    /// How many bytes are kept beyond the first `at`.
+    fn kept_beyond(&self, at: usize) -> usize {
+        match &self.flow.borrow().keep {
+            Keep::All(kept) => kept.len().saturating_sub(at),
+            Keep::Nothing => 0,
+        }
     }
 
     /// What is kept beyond the first `at` bytes.
@@ -223,14 +233,14 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Upload { upload, at } => {
-                upload.flow.borrow().incoming.is_end_stream() && upload.kept_from(*at).is_none()
+                upload.flow.borrow().incoming.is_end_stream() && upload.kept_beyond(*at) == 0
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         let Self::Upload { upload, at } = self else { return SizeHint::with_exact(0) };
-        let kept = upload.kept_from(*at).map_or(0, |kept| u64::try_from(kept.len()).unwrap_or(u64::MAX));
+        let kept = u64::try_from(upload.kept_beyond(*at)).unwrap_or(u64::MAX);
         let incoming = upload.flow.borrow().incoming.size_hint();
         match incoming.exact() {
             Some(rest) => SizeHint::with_exact(rest.saturating_add(kept)),

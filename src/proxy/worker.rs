@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -40,12 +41,14 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     pub(super) log: RefCell<LogWriter>,
     pub(super) wake: Arc<Notify>,
+    pub(super) published: Arc<Notify>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
     connections: RefCell<HashMap<u64, Rc<Life>>>,
     next: Cell<u64>,
     emptied: Notify,
     draining: Cell<bool>,
+    leaving: Notify,
     vitals: Arc<Vitals>,
 }
 
@@ -101,12 +104,14 @@ impl Worker {
             clock: shared.clock.clone(),
             log: RefCell::new(shared.log.writer()),
             wake: shared.wake.clone(),
+            published: shared.published.clone(),
             live: RefCell::new(Cache::new(shared.live.clone())),
-            view: RefCell::new(Rc::new(View::first(snapshot))),
+            view: RefCell::new(Rc::new(View::first(snapshot, index))),
             connections: RefCell::default(),
             next: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
+            leaving: Notify::new(),
             vitals,
         })
     }
@@ -120,6 +125,16 @@ impl Worker {
             *view = Rc::new(view.next(newest.clone()));
         }
         view.clone()
+    }
+
+    /// Whether it takes in no more, and lets go of those who wait.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Ready when draining begins.
+    pub(super) fn draining_began(&self) -> Notified<'_> {
+        self.leaving.notified()
     }
 
     /// Where requests without a route are counted. `None` in the middle of a panic.
@@ -138,6 +153,7 @@ impl Worker {
 
     fn begin_drain(&self) {
         self.draining.set(true);
+        self.leaving.notify_waiters();
         for life in self.connections.borrow().values() {
             life.end(Ending::Gently);
         }

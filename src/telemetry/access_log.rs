@@ -54,10 +54,14 @@ pub struct Entry<'a> {
     pub endpoint: Option<SocketAddr>,
     /// The rollout under way.
     pub rollout: Option<u64>,
-    /// `weight` | `affinity` | `override`.
+    /// `weight` | `affinity` | `override` | `preview`.
     pub assigned_by: Option<&'a str>,
-    /// Attempts after the first.
+    /// Attempts after the first; those on another version apart.
     pub retries: u32,
+    /// Whether the canary failed it and stable answered.
+    pub rescued: bool,
+    /// The version whose answer the client got, when that is not the one that the request was assigned to.
+    pub answered_by: Option<&'a str>,
     /// What went wrong.
     pub error: Option<ErrorReason>,
     /// The User-Agent field.
@@ -234,6 +238,7 @@ struct Line<'a> {
     assigned_by: Option<&'a str>,
     retries: u32,
     rescued: bool,
+    answered_by: Option<&'a str>,
     error: Option<&'static str>,
     user_agent: Option<&'a str>,
 }
@@ -272,8 +277,8 @@ impl<'a> From<&Entry<'a>> for Line<'a> {
             rollout: entry.rollout,
             assigned_by: entry.assigned_by,
             retries: entry.retries,
-            // A request is answered by the version that it was assigned to; none is replayed on another.
-            rescued: false,
+            rescued: entry.rescued,
+            answered_by: entry.answered_by,
             error: entry.error.map(ErrorReason::as_str),
             user_agent: entry.user_agent,
         }
@@ -360,6 +365,8 @@ mod tests {
         rollout: Some(3),
         assigned_by: Some("weight"),
         retries: 1,
+        rescued: true,
+        answered_by: Some("v1"),
         error: Some(ErrorReason::ConnectionRefused),
         user_agent: Some("curl/8"),
     };
@@ -373,6 +380,7 @@ mod tests {
         endpoint: None,
         rollout: None,
         assigned_by: None,
+        answered_by: None,
         error: None,
         user_agent: None,
         ..FULL_ENTRY
@@ -396,7 +404,7 @@ mod tests {
             r#""host":"shop.example","path":"/a","query":"b=c","proto":"HTTP/1.1","status":502,"#,
             r#""bytes_in":0,"bytes_out":17,"duration_ms":1.234,"upstream_ms":1.0,"service":"web","#,
             r#""version":"v2","endpoint":"[::1]:9002","rollout":3,"assigned_by":"weight","retries":1,"#,
-            r#""rescued":false,"error":"connection_refused","user_agent":"curl/8"}"#,
+            r#""rescued":true,"answered_by":"v1","error":"connection_refused","user_agent":"curl/8"}"#,
             "\n"
         );
         assert_eq!(written(&[FULL_ENTRY]), expected);
@@ -408,7 +416,8 @@ mod tests {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&lines[0]), keys(&lines[1]));
-        for key in ["trace_id", "query", "upstream_ms", "service", "version", "endpoint", "rollout", "error"]
+        for key in
+            ["trace_id", "query", "upstream_ms", "service", "version", "endpoint", "answered_by", "error"]
         {
             assert_eq!(lines[1][key], Value::Null, "{key}");
         }

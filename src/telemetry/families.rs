@@ -104,6 +104,8 @@ pub(super) fn traffic(all: &mut Vec<MetricFamily>, counted: &[Counted<'_>]) {
     totals(bytes_out, counted, |cells| cells.response_bytes.get()).finish(all);
     errors(counted).finish(all);
     totals(retries, counted, |cells| cells.retries.get()).finish(all);
+    let rescues = ("adit_rescues_total", "Requests that the canary failed and stable answered.");
+    totals(rescues, counted, |cells| cells.rescues.get()).finish(all);
 }
 
 fn requests(counted: &[Counted<'_>]) -> Family<4> {

@@ -53,7 +53,8 @@ fn a_good_version_steps_through_and_is_promoted() {
 #[test]
 fn a_dead_canary_is_out_within_ten_failures_and_fifty_milliseconds() {
     let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
-    let adit = Adit::start_alone(&format!("{}{}", web(&[("v1", &[&v1]), ("v2", &[&v2])]), staying_at(5.0)));
+    let unrescued = format!("{}[services.web.rollout.rescue]\nmethods = []\n", staying_at(5.0));
+    let adit = Adit::start_alone(&format!("{}{unrescued}", web(&[("v1", &[&v1]), ("v2", &[&v2])])));
     adit.wait_until_all_ready();
     v2.script(|script| script.answer = Answer::Status(500));
     let load = Load::on(adit.address()).per_second(200).start();

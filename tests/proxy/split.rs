@@ -127,3 +127,21 @@ fn an_outcome_is_booked_where_its_request_was_routed() {
     let booked = earlier.services[0].split.epoch.as_ref().unwrap().counts().canary;
     assert_eq!((booked.routed, booked.completed, proxy.evidence().canary.completed), (1, 1, 0));
 }
+
+#[test]
+fn an_abort_moves_every_client_with_a_cookie_to_stable_at_once() {
+    let (stable, canary) = (Scripted::saying("v1"), Scripted::saying("v2"));
+    let mut web = Web::canary(&[stable.address], &[canary.address], 100.0);
+    web.policy.affinity = Affinity::Cookie;
+    let mut aborted = web.again();
+    aborted.set_weight(0.0);
+    let proxy = Proxy::start(web);
+    let cookies: Vec<_> = (0..20_u128).map(|client| format!("adit_id={client:032x}")).collect();
+    let ask = |cookie: &String| {
+        let reply = proxy.ask(&format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n\r\n"));
+        reply.text().to_owned()
+    };
+    assert!(cookies.iter().all(|cookie| ask(cookie) == "v2"));
+    proxy.publish(aborted);
+    assert!(cookies.iter().all(|cookie| ask(cookie) == "v1"));
+}

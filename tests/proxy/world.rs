@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, HostPattern, Matcher, PathPrefix, Policy, Role, RouteMatch, Salt, Service,
-    Snapshot, Split, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
+    Salt, Service, Snapshot, Split, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
@@ -36,6 +36,7 @@ pub(crate) struct Web {
     pub(crate) versions: Vec<Version>,
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 impl Proxy {
@@ -47,7 +48,13 @@ impl Proxy {
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
-        let shared = Shared { live, wake: Arc::new(Notify::new()), clock, log: AccessLog::off() };
+        let shared = Shared {
+            live,
+            wake: Arc::new(Notify::new()),
+            published: Arc::new(Notify::new()),
+            clock,
+            log: AccessLog::off(),
+        };
         let bound = Workers::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
@@ -71,6 +78,7 @@ impl Proxy {
 
     pub(crate) fn publish(&self, web: Web) {
         self.shared.live.store(Arc::new(web.snapshot()));
+        self.shared.published.notify_waiters();
     }
 
     /// Whether control was woken since the last time.
@@ -123,10 +131,11 @@ impl Web {
 
     pub(crate) fn at(addresses: &[SocketAddr]) -> Self {
         Self {
-            policy: Policy { eject_after: 5, ..Policy::default() },
+            policy: Policy { eject_after: 5, rescue: unrescued(), ..Policy::default() },
             versions: vec![version("v1", addresses)],
             split: Split::whole(0),
             routes: vec![route("/")],
+            hold: None,
         }
     }
 
@@ -160,6 +169,7 @@ impl Web {
             versions: self.versions.iter().map(again).collect(),
             split: self.split.clone(),
             routes: self.routes.clone(),
+            hold: self.hold.clone(),
         }
     }
 
@@ -173,10 +183,16 @@ impl Web {
                 versions: self.versions,
                 split: self.split,
                 rollout: None,
+                hold: self.hold,
             })],
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
+}
+
+/// Nothing is: a failure is seen by whoever met it.
+fn unrescued() -> Rescue {
+    Rescue { methods: Vec::new(), ..Rescue::default() }
 }
 
 /// As many as any test starts.

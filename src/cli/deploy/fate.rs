@@ -114,6 +114,7 @@ mod tests {
             canary: None,
             phase: "idle".into(),
             rollout,
+            held: None,
             deploy: None,
             versions: Vec::new(),
         }

@@ -219,6 +219,7 @@ mod tests {
             canary: Some("v2".into()),
             phase: phase.into(),
             rollout: Some(rollout),
+            held: None,
             deploy: None,
             versions: Vec::new(),
         }

@@ -62,6 +62,11 @@ impl Store {
         })
     }
 
+    /// One statement, by itself.
+    pub(super) fn execute(&mut self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), StoreError> {
+        self.write(|transaction| transaction.execute(sql, parameters).map(drop))
+    }
+
     /// Does it all or nothing, then tells readers what is new.
     pub(super) fn write<T>(
         &mut self,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION];
+const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING];
 
 const FIRST: &str = "
     CREATE TABLE machines (
@@ -80,6 +80,27 @@ const EVENTS: &str = "
 
     ALTER TABLE rollouts ADD COLUMN steps INTEGER;
     CREATE INDEX rollouts_by_start ON rollouts (started);
+";
+
+const STANDING: &str = "
+    CREATE TABLE holds (
+        service         TEXT PRIMARY KEY,
+        since           INTEGER NOT NULL,
+        max_wait_micros INTEGER NOT NULL,
+        max_waiting     INTEGER NOT NULL,
+        who             TEXT NOT NULL,
+        why             TEXT
+    ) STRICT;
+
+    CREATE TABLE drains (
+        service TEXT NOT NULL,
+        version TEXT NOT NULL,
+        address TEXT NOT NULL,      -- ip:port
+        since   INTEGER NOT NULL,
+        who     TEXT NOT NULL,
+        why     TEXT,
+        PRIMARY KEY (service, version, address)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the database, brings it to the newest schema and proves that it can be written.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::{OnMissing, Rescue};
+
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
@@ -14,6 +16,12 @@ pub struct Policy {
     pub affinity: Affinity,
     /// Who may choose a version by hand; `None`: nobody.
     pub version_override: Option<Override>,
+    /// Which failed canary requests stable answers.
+    pub rescue: Rescue,
+    /// Which 404s are tried on the other version of a rollout.
+    pub on_missing: OnMissing,
+    /// Requests to this host go to the canary, whatever its weight; `None`: there is no such host. Lower case.
+    pub preview_host: Option<Box<str>>,
     /// Failures in a row after which control looks whether to eject the endpoint.
     pub eject_after: u32,
 }

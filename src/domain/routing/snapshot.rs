@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Matcher, Policy, Split};
+use super::{Hold, Matcher, Policy, Split};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName};
 
@@ -34,6 +34,8 @@ pub struct Service {
     pub split: Split,
     /// The rollout's number while one is under way.
     pub rollout: Option<u64>,
+    /// While there is one, requests wait.
+    pub hold: Option<Arc<Hold>>,
 }
 
 /// A version as the data plane sees it.

@@ -83,6 +83,14 @@ impl Split {
             .or_else(|| self.arms.get(self.heir?))
     }
 
+    /// The arm that has this role; the one that gets what the weights leave over when several have it.
+    pub fn arm(&self, role: Role) -> Option<&Arm> {
+        match role {
+            Role::Canary => self.arms.first().filter(|arm| arm.role == Role::Canary),
+            Role::Stable => self.arms.get(self.heir?),
+        }
+    }
+
     /// The arms, the canary first.
     pub fn arms(&self) -> &[Arm] {
         &self.arms

@@ -39,13 +39,14 @@ impl Gauge {
     /// Adds `n`, which may be negative. Must be called from the one thread that owns this gauge.
     #[inline]
     pub fn add(&self, n: i64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        // Release: who reads this value also sees what the thread had done before.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Release);
     }
 
     /// The value now, from any thread.
     #[inline]
     pub fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -100,6 +101,8 @@ pub struct VersionCells {
     pub response_bytes: Count,
     /// Attempts after the first.
     pub retries: Count,
+    /// Requests of this version that stable answered in its place.
+    pub rescues: Count,
 }
 
 /// Status codes 100 to 599.
@@ -116,6 +119,7 @@ impl Default for VersionCells {
             request_bytes: Count::default(),
             response_bytes: Count::default(),
             retries: Count::default(),
+            rescues: Count::default(),
         }
     }
 }
@@ -186,6 +190,9 @@ pub struct EndpointCounts {
     pub failures: Count,
     /// Attempts under way now.
     pub in_flight: Gauge,
+    /// 1 while the worker may give it requests: from the first snapshot that it saw the endpoint in until the first
+    /// without it.
+    pub open: Gauge,
 }
 
 impl EndpointCells {
@@ -207,6 +214,13 @@ impl EndpointCells {
     #[inline]
     pub fn failed(&self) -> u32 {
         self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Whether it has no request in flight and can't be given one any more, provided that it is in no newer snapshot.
+    pub fn is_drained(&self) -> bool {
+        // In this order: a worker that has let go counted everything that it gave before.
+        let let_go = self.workers.iter().all(|worker| worker.open.get() == 0);
+        let_go && self.workers.iter().all(|worker| worker.in_flight.get() == 0)
     }
 
     /// Failures in a row so far.

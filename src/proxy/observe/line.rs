@@ -1,0 +1,54 @@
+//! An exchange as the access log shows it.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Version};
+
+use super::Exchange;
+use crate::telemetry::Entry;
+
+impl Exchange {
+    pub(super) fn log(&self, status: u16, took: Duration) {
+        let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
+        let (host, user_agent) = (text(&self.host), text(&self.user_agent));
+        let assigned = self.assigned.as_ref();
+        let service = assigned.map(|assigned| &assigned.service).or(self.addressed.as_ref());
+        let version = |index: usize| Some(assigned?.service.versions[index].name.as_str());
+        self.worker.log.borrow_mut().record(&Entry {
+            at: self.started + took,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            trace_id: self.trace_id(),
+            client_ip: self.client.ip,
+            method: self.method.as_str(),
+            scheme: self.client.scheme.as_str(),
+            host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
+            path: self.uri.path(),
+            query: self.uri.query(),
+            proto: proto(self.version),
+            status,
+            bytes_in: self.bytes_in(),
+            bytes_out: self.bytes_out,
+            duration: took,
+            upstream: self.upstream,
+            service: service.map(|service| service.name.as_str()),
+            version: assigned.and_then(|assigned| version(assigned.version)),
+            endpoint: self.endpoint,
+            rollout: service.and_then(|service| service.rollout),
+            assigned_by: assigned.map(|assigned| assigned.by.as_str()),
+            retries: self.retries,
+            rescued: self.rescued,
+            answered_by: self.asked.and_then(version),
+            error: self.error.or(self.failure.filter(|_| self.rescued)),
+            user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+        });
+    }
+}
+
+fn proto(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

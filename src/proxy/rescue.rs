@@ -1,0 +1,212 @@
+//! When the assigned version has no good answer: the other version of the rollout is asked, once, for the user's sake.
+//! What the first one did is judged all the same.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::answer::Download;
+use super::assign::Assignment;
+use super::fault::{AttemptError, Fault};
+use super::forward::{Connections, Destination, Outbound, forward};
+use super::observe::Exchange;
+use super::view::ServiceView;
+use super::worker::Worker;
+use crate::domain::routing::{Policy, Role};
+
+/// The rest of an answer that nobody will see is read up to this size and for so long, for its connection's sake.
+const REST: u64 = 16 * 1024;
+const REST_TIME: Duration = Duration::from_secs(1);
+
+/// What may be done for a request if its version has no good answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aid {
+    /// Stable may answer what the canary failed.
+    pub(super) rescue: bool,
+    /// The other version may have what this one has not.
+    pub(super) missing: bool,
+}
+
+/// Why another version is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Failed,
+    Missing,
+}
+
+/// An answer, or why there is none.
+type Answer = Result<Response<Download>, AttemptError>;
+
+impl Aid {
+    /// For a request that is assigned so. `missing`: its path is one of those where a 404 is tried elsewhere.
+    pub(super) fn of(service: &ServiceView, assigned: &Assignment, method: &Method, missing: bool) -> Self {
+        let under_way = service.split.arm(Role::Canary).is_some();
+        // What was chosen by hand is answered as it was chosen.
+        let Some(role) = assigned.role.filter(|_| under_way) else { return Self::default() };
+        Self {
+            rescue: role == Role::Canary && service.policy.rescue.covers(method),
+            missing: missing && matches!(*method, Method::GET | Method::HEAD),
+        }
+    }
+
+    /// A body that is known to be too large to be kept is only streamed.
+    pub(super) fn with_body(self, body: &impl Body, service: &ServiceView) -> Self {
+        let fits = usize::try_from(body.size_hint().lower())
+            .is_ok_and(|size| size <= service.policy.rescue.max_body);
+        Self { rescue: self.rescue && fits, ..self }
+    }
+
+    fn cause(self, first: &Answer, policy: &Policy) -> Option<Cause> {
+        let failed = match first {
+            Ok(response) => policy.rescue.on.contains(response.status().as_u16()),
+            Err(error) => error.fault() == Fault::Endpoint,
+        };
+        let missing = first.as_ref().is_ok_and(|response| response.status() == StatusCode::NOT_FOUND);
+        match (self.rescue && failed, self.missing && missing) {
+            (true, _) => Some(Cause::Failed),
+            (false, true) => Some(Cause::Missing),
+            (false, false) => None,
+        }
+    }
+}
+
+impl Cause {
+    /// Whether an answer with this status is the better one.
+    fn is_met_by(self, status: StatusCode, policy: &Policy) -> bool {
+        match self {
+            Self::Failed => !policy.rescue.on.contains(status.as_u16()),
+            Self::Missing => status != StatusCode::NOT_FOUND && !status.is_server_error(),
+        }
+    }
+}
+
+/// Asks the version that the request was assigned to, and another one if that has no good answer and the other may.
+pub(super) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
+    let spare = (aid != Aid::default()).then(|| outbound.only_copy());
+    let first = asked(exchange, &to, outbound).await;
+    let (Some(cause), Some(spare)) = (aid.cause(&first, &to.service.policy), spare) else { return first };
+    if cause == Cause::Missing {
+        exchange.is_no_evidence();
+    }
+    match to.other(exchange, cause).filter(|_| spare.is_whole()) {
+        Some(other) if cause == Cause::Missing || may_rescue(exchange, &to) => {
+            ask_other(exchange, (cause, other), spare, first).await
+        }
+        Some(_) | None => first,
+    }
+}
+
+async fn asked(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
+    let answer = forward(exchange, to, outbound).await;
+    if let Ok(response) = &answer {
+        exchange.answered(response.status());
+    }
+    answer
+}
+
+/// The first answer, if there is one, is kept until it is known that the other version's is better.
+async fn ask_other(
+    exchange: &mut Exchange,
+    (cause, other): (Cause, Destination),
+    spare: Outbound,
+    first: Answer,
+) -> Answer {
+    if cause == Cause::Failed {
+        exchange.is_judged_now();
+    }
+    let aside = exchange.set_aside(other.version);
+    // Two connections must not read the one upload.
+    let whole = exchange.upload.as_ref().is_none_or(|upload| upload.has_ended());
+    let kept = first.ok().filter(|_| whole);
+    let second = asked(exchange, &other, spare).await;
+    let policy = &other.service.policy;
+    let better = second.as_ref().is_ok_and(|response| cause.is_met_by(response.status(), policy));
+    match kept {
+        Some(first) if !better => {
+            discard(&exchange.worker, second.ok());
+            exchange.take_up(aside);
+            Ok(first)
+        }
+        first => {
+            discard(&exchange.worker, first);
+            exchange.leave_aside(aside);
+            if better && cause == Cause::Failed {
+                exchange.rescued();
+            }
+            second
+        }
+    }
+}
+
+/// Whether what the client sent is small enough to be sent again, and the budget has a rescue left.
+fn may_rescue(exchange: &Exchange, to: &Destination) -> bool {
+    let rule = &to.service.policy.rescue;
+    let sent = exchange.upload.as_ref().map_or(0, |upload| upload.bytes());
+    let small = usize::try_from(sent).is_ok_and(|sent| sent <= rule.max_body);
+    small && to.service.budget.borrow_mut().take(exchange.worker.clock.now(), rule.budget)
+}
+
+impl Destination {
+    /// The other version of the rollout, as it is now: what is being drained or was aborted in the meantime is not
+    /// asked.
+    fn other(&self, exchange: &Exchange, cause: Cause) -> Option<Self> {
+        if self.whole.is_some_and(|whole| exchange.worker.clock.now() >= whole) {
+            return None;
+        }
+        let here = |role: Role| self.service.split.arm(role).map(|arm| arm.version);
+        let on_canary = here(Role::Canary) == Some(self.version);
+        let version = if on_canary { here(Role::Stable)? } else { here(Role::Canary)? };
+        let view = exchange.worker.view();
+        let service = view.same_service(&self.service)?;
+        let known = view.same_version(&self.service, version)?;
+        // Stable may have ceased to be stable; a canary that has ceased to be one gets nothing any more.
+        let still = on_canary
+            || service
+                .split
+                .arm(Role::Canary)
+                .is_some_and(|arm| service.versions[arm.version].name == known.name);
+        let ready = !known.endpoints.is_empty();
+        (still && ready).then(|| Self {
+            view: view.clone(),
+            service: self.service.clone(),
+            version,
+            timeouts: self.timeouts,
+            whole: self.whole,
+            // One that has been open for a while may be closed at the other end: there is no second try.
+            connections: match cause {
+                Cause::Failed => Connections::New,
+                Cause::Missing => Connections::Any,
+            },
+        })
+    }
+}
+
+/// Lets go of an answer that nobody will see. A small one is read to its end, so that its connection can be used again.
+fn discard(worker: &Rc<Worker>, response: Option<Response<Download>>) {
+    let Some(mut download) = response.map(Response::into_body) else { return };
+    let small = download.incoming.size_hint().upper().is_some_and(|rest| rest <= REST);
+    if !small {
+        return;
+    }
+    let clock = worker.clock.clone();
+    worker.spawn(async move {
+        let read = async {
+            while let Some(frame) = download.incoming.frame().await {
+                if frame.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        let read = tokio::select! {
+            read = read => read,
+            () = clock.sleep_until(clock.now() + REST_TIME) => false,
+        };
+        if let Some(connection) = download.connection.take().filter(|_| read) {
+            download.pool.put(connection, clock.now());
+        }
+    });
+}
