@@ -18,7 +18,7 @@ fn after_an_undo_is_acknowledged_every_new_request_goes_to_the_old_version() {
     let (_v1, v2, adit) = promoted();
     let load = Load::on(adit.address()).start();
     load.wait_for_more(200);
-    adit.cli(&["undo", "web", "--why", "prices are wrong"]).expect_code(0).expect_words(&["idle", "v1"]);
+    adit.cli(&["undo", "web", "--why", "prices are wrong"]).expect_code(0);
     // Requests that were on their way are not new: they end here.
     load.stop().assert_all_good();
     let before = v2.requests();
@@ -51,7 +51,8 @@ fn a_version_that_is_not_warm_comes_back_by_a_rollout() {
     let (v1, _v2, adit) = promoted();
     v1.script(|script| script.health = 503);
     adit.wait_for_web("v1 is down", |web| version(web, "v1").endpoints.iter().all(|e| e.state == "down"));
-    adit.cli(&["undo", "web"]).expect_code(0).expect_words(&["waiting", "v1"]);
+    adit.cli(&["undo", "web"]).expect_code(0);
+    assert_eq!(adit.web().phase, "waiting", "nothing is sent to what is down");
     v1.script(|script| script.health = 200);
     let web = adit.wait_for_weight(50.0);
     let names = (web.stable.as_ref().map(|v| v.as_str()), web.canary.as_ref().map(|v| v.as_str()));
