@@ -283,7 +283,7 @@ The verdict at 00:00:01.250 UTC, which led to aborted
   counted  canary 3 of 3 requests failed, stable 0 of 88
 
 A request that the canary failed
-  TIME (UTC)    METHOD  PATH        ANSWER                TOOK  ENDPOINT        REQUEST
+  TIME (UTC)    METHOD  PATH       ANSWER                TOOK  ENDPOINT        REQUEST
   00:00:01.100  GET     /cart\u{fffd}[2J  connection_refused  0.8 ms  127.0.0.1:9002  4bf92f
 ";
         assert_eq!(render(&story(), None, PLAIN), expected);
