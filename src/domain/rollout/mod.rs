@@ -11,8 +11,7 @@ mod machine;
 mod phase;
 mod plan;
 mod reason;
-#[cfg(test)]
-mod rehearsal;
+pub mod rehearsal;
 #[cfg(test)]
 mod simulation;
 mod verdict;

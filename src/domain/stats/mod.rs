@@ -32,4 +32,4 @@ pub use promotion::{
     promotion_total,
 };
 pub use realised::{Block, ClosedBlock, realised_evidence, realised_log_e, realised_share};
-pub use split_check::srm_log_e;
+pub use split_check::{ln_gamma, srm_log_e};
