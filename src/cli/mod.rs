@@ -22,6 +22,7 @@ mod resume;
 mod retry;
 mod run;
 mod set_weight;
+mod simulate;
 mod status;
 mod tell;
 mod unserved;
@@ -60,6 +61,7 @@ enum Verb {
     SetWeight(set_weight::Args),
     Retry(retry::Args),
     Reload(reload::Args),
+    Simulate(simulate::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
 }
@@ -86,6 +88,7 @@ impl Verb {
             Self::SetWeight(args) => set_weight::run(&args),
             Self::Retry(args) => retry::run(&args),
             Self::Reload(args) => reload::run(&args),
+            Self::Simulate(args) => simulate::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
         };
@@ -142,6 +145,9 @@ mod tests {
             "adit set-weight web 120",
             "adit set-weight web -1",
             "adit promote",
+            "adit simulate --rate 0",
+            "adit simulate --stable-errors 0.1",
+            "adit simulate --runs 0",
             "adit",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -163,6 +169,8 @@ mod tests {
             "adit set-weight web 25%",
             "adit retry web --version v2",
             "adit reload --wait -c adit.toml",
+            "adit simulate --rate 100 --stable-errors 0.1%",
+            "adit simulate web -c adit.toml --canary-errors 0.5%,2% --runs 50 --seed 7 --json",
             "adit healthcheck --live",
             "adit completion bash",
         ] {

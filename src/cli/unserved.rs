@@ -4,7 +4,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Each with what to do instead.
-const VERBS: [(&str, &str); 8] = [
+const VERBS: [(&str, &str); 7] = [
     ("deploy", "add the version to the config, name it in `release`, then: adit reload"),
     ("undo", "name the old version in `release`, then: adit reload (it is released like any other)"),
     ("hold", "requests can't be made to wait yet"),
@@ -12,7 +12,6 @@ const VERBS: [(&str, &str); 8] = [
     ("drain", "take the endpoint out of the config, then: adit reload"),
     ("explain", "the verdict of the current rollout is in: adit status SERVICE"),
     ("history", "the last rollout of each service is in: adit status --json"),
-    ("simulate", "a whole release can be watched with nothing to set up: adit demo"),
 ];
 
 /// What to say when the mistake is one of these verbs.

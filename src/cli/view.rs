@@ -253,7 +253,7 @@ fn odds(value: f64) -> String {
     }
 }
 
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     group(&number.to_string())
 }
 
