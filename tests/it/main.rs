@@ -13,4 +13,5 @@ mod releasing;
 mod reloading;
 mod serving;
 mod shutdown;
+mod simulate;
 mod splitting;

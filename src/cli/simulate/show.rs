@@ -210,9 +210,9 @@ mod tests {
 web · 12.5 requests a second, stable fails 0.1 % (as given) · 200 rollouts for each line, seed 1
 
 A canary as good as stable: promoted in 25 % of the rollouts without an operator, after 1h (95 of 100 within 1d1h)
-  STEP    WEIGHT  TIME    P95  CANARY REQUESTS    P95  WAITS FOR
+  STEP    WEIGHT  TIME     P95  CANARY REQUESTS    P95  WAITS FOR
   1          1 %   50m  59m50s            1,080  2,300  evidence
-  baking   100 %   10m    10m            1,080  2,300  bake
+  baking   100 %   10m     10m            1,080  2,300  bake
   stuck    step 1 is not left in time in 75 % of the rollouts; it would be with a weight of 5 %, or with analysis.promote_margin.absolute = \"2%\"
 
 A canary that fails more or less of its requests

@@ -294,3 +294,5 @@ fn arm(good: u64, failed: u64) -> ArmCounts {
 
 #[cfg(test)]
 mod promises;
+#[cfg(test)]
+mod storms;

@@ -16,7 +16,7 @@ pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http2::get_http2;
 pub(crate) use load::Load;
-pub(crate) use process::{Turn, run_to_end};
+pub(crate) use process::{Ended, Turn, run_to_end};
 pub(crate) use script::Answer;
 pub(crate) use wait::until;
 
