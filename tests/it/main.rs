@@ -8,6 +8,7 @@ mod admin;
 mod demo;
 mod failures;
 mod health;
+mod kill;
 mod readme;
 mod releasing;
 mod reloading;

@@ -18,7 +18,7 @@ pub(crate) use http2::get_http2;
 pub(crate) use load::Load;
 pub(crate) use process::{Ended, Turn, run_to_end};
 pub(crate) use script::Answer;
-pub(crate) use wait::until;
+pub(crate) use wait::{now, until};
 
 /// A rollout whose steps take a few hundred requests each: 85 canary requests without a failure prove "at most five points
 /// worse".
