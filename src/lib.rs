@@ -53,7 +53,7 @@
 //!
 //! ```text imports
 //! main -> cli
-//! cli -> admin app clock config control domain domain::rollout provider
+//! cli -> admin app clock config control domain domain::rollout domain::routing provider
 //! app -> admin clock config control domain::routing provider proxy telemetry
 //! admin -> config control domain domain::routing telemetry
 //! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry

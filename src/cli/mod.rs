@@ -28,11 +28,11 @@ mod resume;
 mod retry;
 mod run;
 mod set_weight;
+mod simulate;
 mod status;
 mod story;
 mod tell;
 mod undo;
-mod unserved;
 mod view;
 
 use clap::error::ErrorKind;
@@ -76,6 +76,7 @@ enum Verb {
     Reload(reload::Args),
     History(history::Args),
     Explain(explain::Args),
+    Simulate(simulate::Args),
     Healthcheck(healthcheck::Args),
     Completion(completion::Args),
 }
@@ -109,6 +110,7 @@ impl Verb {
             Self::Reload(args) => reload::run(&args),
             Self::History(args) => history::run(&args),
             Self::Explain(args) => explain::run(&args),
+            Self::Simulate(args) => simulate::run(&args),
             Self::Healthcheck(args) => healthcheck::run(&args),
             Self::Completion(args) => completion::run(&args),
         };
@@ -118,10 +120,6 @@ impl Verb {
 
 /// Help and version are answers; everything else that clap stops at is a mistake in what was typed.
 fn explain(error: &clap::Error) -> Exit {
-    if let Some(refusal) = unserved::refusal(error) {
-        print::err(&refusal);
-        return Exit::Usage;
-    }
     let answered = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     match error.print() {
         Ok(()) if answered => Exit::Ok,
@@ -171,6 +169,9 @@ mod tests {
             "adit drain",
             "adit drain a:1 --cancel --wait",
             "adit drain a:1 --wait --timeout soon",
+            "adit simulate --rate 0",
+            "adit simulate --stable-errors 0.1",
+            "adit simulate --runs 0",
             "adit",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -203,6 +204,8 @@ mod tests {
             "adit history web --limit 5 --json",
             "adit explain web",
             "adit explain web 3 --json",
+            "adit simulate --rate 100 --stable-errors 0.1%",
+            "adit simulate web -c adit.toml --canary-errors 0.5%,2% --runs 50 --seed 7 --json",
             "adit healthcheck --live",
             "adit completion bash",
         ] {

@@ -30,6 +30,13 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 }
 
+impl Args {
+    /// The config file that was named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+}
+
 /// Where to knock, and how.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reach {

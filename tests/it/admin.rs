@@ -95,11 +95,8 @@ fn an_unknown_service_is_named_along_with_the_known_ones() {
 #[test]
 fn what_is_not_served_yet_is_refused_with_a_reason() {
     let (_endpoint, adit) = served();
-    let answer = adit.api("POST", "/v1/services/web/hold", "{}");
+    let answer = adit.api("GET", "/", "");
     assert_eq!(answer.status, 501, "{}", answer.text());
-    for verb in ["simulate"] {
-        adit.cli(&[verb, "web"]).expect_code(2).expect_words(&[verb, "not served"]);
-    }
 }
 
 #[test]

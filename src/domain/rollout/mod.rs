@@ -12,8 +12,7 @@ mod phase;
 mod plan;
 mod preview;
 mod reason;
-#[cfg(test)]
-mod rehearsal;
+pub mod rehearsal;
 #[cfg(test)]
 mod simulation;
 mod verdict;

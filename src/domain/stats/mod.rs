@@ -44,5 +44,5 @@ pub use promotion::{
 };
 pub use realised::{Block, ClosedBlock, realised_evidence, realised_log_e, realised_share};
 pub use samples::{FailedRequest, SAMPLE_PATH, SAMPLE_WORD, SAMPLES, Samples};
-pub use split_check::srm_log_e;
+pub use split_check::{ln_gamma, srm_log_e};
 pub use waiting::Waiting;

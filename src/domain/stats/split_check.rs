@@ -23,7 +23,7 @@ fn ln_beta(a: f64, b: f64) -> f64 {
 
 /// ln Γ(x) for x > 0 by Stirling's series (Abramowitz and Stegun 6.1.41) above 10, where its first left-out term is
 /// below 1e-16; below, by Γ(x + 1) = x Γ(x) from there.
-fn ln_gamma(x: f64) -> f64 {
+pub fn ln_gamma(x: f64) -> f64 {
     const SERIES: [f64; 8] = [
         1.0 / 12.0,
         -1.0 / 360.0,

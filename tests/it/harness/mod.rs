@@ -17,7 +17,7 @@ pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http2::get_http2;
 pub(crate) use load::{Load, Running};
-pub(crate) use process::{Turn, run_to_end};
+pub(crate) use process::{Ended, Turn, run_to_end};
 pub(crate) use prometheus::{Prometheus, is_missing as prometheus_is_missing};
 pub(crate) use script::Answer;
 pub(crate) use wait::{now, until};
