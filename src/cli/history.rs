@@ -3,7 +3,7 @@
 use super::client::{Client, Failure};
 use super::exit::Exit;
 use super::grid::{Align, Cell, Grid, Look, Tint};
-use super::view::{duration, moment};
+use super::words::{duration, moment};
 use super::{print, reach, tell};
 use crate::control::journal::{RolloutPage, RolloutSummary};
 

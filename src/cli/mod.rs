@@ -34,6 +34,7 @@ mod story;
 mod tell;
 mod undo;
 mod view;
+mod words;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};

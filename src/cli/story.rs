@@ -2,7 +2,7 @@
 
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use super::history::because;
-use super::view::{count, duration, moment, odds};
+use super::words::{count, duration, moment, odds};
 use crate::control::journal::{RolloutStory, RolloutSummary, Sample, Told};
 use crate::control::report::ServiceStatus;
 use crate::domain::rollout::{Outcome, Verdict};

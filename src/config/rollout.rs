@@ -75,7 +75,6 @@ fn analysis(table: &mut Table<'_>) -> Analysis {
         max_error_rate,
         dry_run: table.boolean("dry_run", default.dry_run),
         latency: Some(table.table("latency", latency)),
-        ..default
     }
 }
 

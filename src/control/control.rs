@@ -10,6 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::deploy::Deployments;
+use super::describe;
 use super::drain::Drains;
 use super::endpoints::{Addresses, Slots};
 use super::handle::{Inbox, Message};
@@ -19,19 +20,18 @@ use super::outside::Outside;
 use super::record::Pruned;
 use super::service::ServiceState;
 use super::store::{Store, StoreError};
-use super::{compile, describe};
 use crate::clock::Clock;
 use crate::config::spec::Spec;
-use crate::domain::rollout::{Event, Machine};
+use crate::domain::rollout::Machine;
 use crate::domain::routing::{Matcher, Snapshot};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, Timestamp};
-use crate::health::{Change, Probes, Report};
+use crate::health::{Probes, Report};
 use crate::provider::{Found, Names};
 use crate::telemetry::Metrics;
 
 /// Between two turns when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Workers may wake control once in so long: 200 judgements a second at most, however fast a canary fails.
 const WAKE_PAUSE: Duration = Duration::from_millis(5);
 /// Probe results and addresses that control has not looked at yet; their senders wait beyond that.
@@ -81,14 +81,14 @@ pub struct Control {
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
     /// When all services are looked at even if nothing happens.
-    next_tick: Timestamp,
-    next_series: Timestamp,
+    pub(crate) next_tick: Timestamp,
+    pub(crate) next_series: Timestamp,
     /// What happened beside decisions, and is not written yet.
     pub(crate) outbox: Outbox,
     pub(crate) pruned: Pruned,
     reports: mpsc::Receiver<Report>,
     found: mpsc::Receiver<Found>,
-    first_round: Option<oneshot::Sender<()>>,
+    pub(crate) first_round: Option<oneshot::Sender<()>>,
 }
 
 /// Which services a turn is about.
@@ -194,52 +194,6 @@ impl Control {
         info!("control stopped");
     }
 
-    /// Everything that may follow from what came: each service decides, then all of it is published at once.
-    pub(crate) fn turn(&mut self, scope: Scope) {
-        let concerned = self.services.iter().filter(|(_, service)| scope == Scope::All || service.moves());
-        let names: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
-        if scope == Scope::All {
-            self.next_tick = self.around.clock.now() + TICK;
-        }
-        if self.services.values().any(ServiceState::can_let_go) {
-            self.reconcile();
-        }
-        self.pass_answers_on();
-        for name in &names {
-            self.eject(name);
-            self.advance(name);
-        }
-        self.publish();
-        self.reach_out();
-        if scope == Scope::All {
-            self.write_notes();
-            self.prune(self.around.clock.now());
-        }
-        self.tell_first_round();
-    }
-
-    /// Compiles what changed and hands it to the workers.
-    pub(crate) fn publish(&mut self) {
-        let changed = self.services.values().any(|service| service.dirty || service.compiled.is_none());
-        let current = self.around.live.load();
-        if changed || !Arc::ptr_eq(&current.matcher, &self.matcher) {
-            self.generation += 1;
-            let services = self.services.values_mut().map(compile::refreshed).collect();
-            self.around.live.store(Arc::new(Snapshot {
-                generation: self.generation,
-                matcher: self.matcher.clone(),
-                services,
-                unrouted: self.unrouted.clone(),
-            }));
-            self.around.published.notify_waiters();
-        }
-        let now = self.around.clock.now();
-        if changed || now >= self.next_series {
-            self.around.metrics.publish(describe::series(self));
-            self.next_series = now + TICK;
-        }
-    }
-
     fn hear(&mut self, message: Message) {
         // An asker that no longer waits is no error: the command was carried out all the same.
         match message {
@@ -262,39 +216,6 @@ impl Control {
                 let _gone = reply.send(describe::status(self));
             }
         }
-    }
-
-    /// Ejects and lets back in, by the endpoints' own answers.
-    fn eject(&mut self, name: &ServiceName) {
-        let now = self.around.clock.now();
-        let Some(service) = self.services.get_mut(name) else { return };
-        for (version, endpoint, change) in service.judge_outliers(now) {
-            if let Change::Ejected { .. } = &change {
-                self.around.metrics.ejected(name, &version);
-            }
-            warn!(service = %name, %version, %endpoint, "{change}");
-            self.note_ejection(name, &version, &endpoint.to_string(), &change);
-        }
-    }
-
-    /// Tells the service's machine all that may move it.
-    fn advance(&mut self, name: &ServiceName) {
-        let now = self.around.clock.now();
-        self.save_what_is_unsaved(name, now);
-        self.want(name, now);
-        let Some(service) = self.services.get_mut(name) else { return };
-        service.watch_times(now);
-        let Some(release) = &mut service.release else { return };
-        let judgement = release.judge(now);
-        let readiness = service.readiness();
-        // A decision that could not be saved is not made; the next turn comes to it again.
-        let _made = self.decide(name, None, |machine| Ok(machine.on(now, readiness)));
-        if let Some(judgement) = judgement {
-            self.note_verdict(name, &judgement.verdict, now);
-            let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Evidence(judgement))));
-        }
-        let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Time)));
-        self.replace_lost_stable(name, now);
     }
 
     fn probed(&mut self, report: Report) {
@@ -348,13 +269,6 @@ impl Control {
         }
         let due = self.services.values().filter_map(ServiceState::deadline).min();
         due.map_or(self.next_tick, |due| due.min(self.next_tick))
-    }
-
-    fn tell_first_round(&mut self) {
-        if self.first_round.is_some() && self.services.values().all(ServiceState::checked) {
-            // The program may have gone on without waiting; then nobody listens.
-            let _gone = self.first_round.take().map(|told| told.send(()));
-        }
     }
 }
 

@@ -21,6 +21,7 @@ mod record;
 pub mod report;
 mod service;
 mod store;
+mod turn;
 mod undo;
 
 pub use control::{Control, Surroundings};

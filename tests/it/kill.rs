@@ -131,7 +131,9 @@ fn records(adit: &Adit) -> Vec<Transition> {
     let whole: String =
         store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it is readable");
     assert_eq!(whole, "ok");
-    let mut query = store.prepare("SELECT record FROM transitions ORDER BY id").expect("the table is there");
+    let mut query = store
+        .prepare("SELECT record FROM events WHERE kind = 'transition' ORDER BY id")
+        .expect("the table is there");
     let rows = query.query_map([], |row| row.get::<_, String>(0)).expect("it can be read");
     rows.map(|row| serde_json::from_str(&row.expect("a row")).expect("a transition")).collect()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::grid::{Cell, Look, Tint};
-use super::super::{print, view};
+use super::super::{print, view, words};
 use crate::control::report::{RolloutStatus, ServiceStatus};
 use crate::domain::Timestamp;
 
@@ -162,7 +162,7 @@ fn beside(service: &ServiceStatus, rollout: &RolloutStatus) -> String {
         text.push_str(&format!(": {}", rollout.reason));
     }
     if let Some(verdict) = rollout.verdict.as_ref().filter(|verdict| verdict.canary_requests > 0) {
-        let (failed, all) = (view::count(verdict.canary_failures), view::count(verdict.canary_requests));
+        let (failed, all) = (words::count(verdict.canary_failures), words::count(verdict.canary_requests));
         text.push_str(&format!("; failed {failed} of {all}; {}", outcome(rollout)));
     }
     text

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::client::{Client, Failure};
-use super::super::{tell, view};
+use super::super::{tell, words};
 use super::Args;
 use crate::clock::Clock;
 use crate::control::report::ServiceStatus;
@@ -72,7 +72,7 @@ fn failed(status: &ServiceStatus) -> Result<(f64, String), Failure> {
             let source = format!(
                 "errors of {}'s {} requests since Adit started",
                 stable.name,
-                view::count(stable.requests)
+                words::count(stable.requests)
             );
             Ok((share, source))
         }

@@ -1,7 +1,7 @@
 //! The numbers as tables for people. Pure: numbers go in, text comes out.
 
 use super::super::grid::{Align, Cell, Grid, Look, Tint, labelled};
-use super::super::view;
+use super::super::words;
 use super::numbers::{Canary, Healthy, Numbers, Spread, Step};
 use super::stuck;
 
@@ -132,7 +132,7 @@ fn number(value: f64) -> String {
         return ((value * 100.0).round() / 100.0).to_string();
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
-    view::count(value.round() as u64)
+    words::count(value.round() as u64)
 }
 
 /// Seconds as people say them: two units at the most.
