@@ -12,7 +12,7 @@ use crate::domain::rollout::{Advance, OnFailure, OnMaxTime, Plan, Reason, SplitM
 use world::World;
 
 const ROLLOUTS: u64 = 1000;
-const EVENTS: usize = 50;
+const EVENTS: usize = 150;
 
 /// A whole number below `below`.
 fn pick(dice: &mut Dice, below: u32) -> u32 {
