@@ -234,6 +234,7 @@ fn web(control: Control) -> ServiceStatus {
         weight: Weight::FULL,
         requests: 0,
         failures: 0,
+        rescued: 0,
         endpoints: vec![endpoint],
     };
     ServiceStatus {

@@ -118,6 +118,7 @@ fn judged(told: &Told, verdict: &Verdict, look: Look) -> String {
 fn numbers(verdict: &Verdict, look: Look) -> String {
     let (value, bound) = (odds(verdict.value), odds(verdict.bound));
     let measured = match verdict.outcome {
+        _ if verdict.is_of_check() => format!("{}, bound {}", verdict.value, verdict.bound),
         Outcome::Failed => {
             format!("odds of {value} that this is broken; from {bound} on it counts as proven")
         }
@@ -137,6 +138,12 @@ fn numbers(verdict: &Verdict, look: Look) -> String {
     out.push_str(&labelled("rule", Tint::Faint, &verdict.rule, look));
     out.push_str(&labelled("measured", Tint::Faint, &measured, look));
     out.push_str(&labelled("counted", Tint::Faint, &counts(verdict), look));
+    if let Some(slow) = verdict.slow() {
+        out.push_str(&labelled("slow", Tint::Faint, &slow, look));
+    }
+    if !verdict.detail.kinds.is_empty() {
+        out.push_str(&labelled("kinds", Tint::Faint, &verdict.failures(), look));
+    }
     out
 }
 

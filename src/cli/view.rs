@@ -187,6 +187,12 @@ fn render_rollout(rollout: &RolloutStatus, look: Look) -> String {
         out.push_str(&labelled("verdict", tint, &says, look));
         out.push_str(&labelled("", Tint::Plain, &evidence(rollout, verdict), look));
         out.push_str(&labelled("", Tint::Plain, &counts(verdict), look));
+        if let Some(slow) = verdict.slow() {
+            out.push_str(&labelled("", Tint::Plain, &format!("slow answers: {slow}"), look));
+        }
+        if !verdict.detail.kinds.is_empty() {
+            out.push_str(&labelled("", Tint::Plain, &verdict.failures(), look));
+        }
     } else if under_way && (rollout.harm.is_some() || rollout.proof.is_some()) {
         out.push_str(&labelled("evidence", Tint::Faint, &both_odds(rollout), look));
     }
@@ -293,7 +299,11 @@ fn failures(version: &VersionStatus) -> String {
     #[allow(clippy::cast_precision_loss, reason = "a percentage for people")]
     let percent = version.failures as f64 * 100.0 / version.requests.max(1) as f64;
     let percent = if percent < 0.01 { "< 0.01 %".to_owned() } else { format!("{percent:.2} %") };
-    format!("{} ({percent})", count(version.failures))
+    let rescued = match version.rescued {
+        0 => String::new(),
+        rescued => format!(", {} rescued", count(rescued)),
+    };
+    format!("{} ({percent}){rescued}", count(version.failures))
 }
 
 #[cfg(test)]
@@ -329,6 +339,7 @@ mod tests {
             weight: Weight::from_percent(weight).unwrap(),
             requests: 12_345,
             failures: 0,
+            rescued: 0,
             endpoints,
         }
     }

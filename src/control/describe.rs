@@ -85,6 +85,7 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
                 weight,
                 requests: requests(version),
                 failures: failures(version),
+                rescued: version.cells.sum(|cells| cells.rescues.get()),
                 endpoints: endpoints(version, control),
             }
         })

@@ -172,6 +172,9 @@ pub struct VersionStatus {
     pub requests: u64,
     /// Attempts that its endpoints failed: no connection, no answer in time, a broken answer, a 5xx of theirs.
     pub failures: u64,
+    /// Requests that it failed and that stable answered in its place.
+    #[serde(default)]
+    pub rescued: u64,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
 }

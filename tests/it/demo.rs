@@ -17,6 +17,9 @@ fn the_demo_promotes_a_good_version_and_takes_a_bad_one_back() {
     // Service, users and proxy share this machine: one that stands still for seconds makes an answer late now and then.
     let late = number(&good["user_requests"]) / 500.0;
     assert!(number(&good["user_failures"]) <= late, "{summary:#}");
+    // What the bad version failed, users got from stable.
+    assert!(number(&bad["user_failures"]) <= number(&bad["user_requests"]) / 500.0, "{summary:#}");
+    assert!(number(&bad["rescued"]) >= 1.0, "{summary:#}");
     assert!(number(&bad["canary_failures"]) <= 30.0, "{summary:#}");
     assert!(number(&bad["evidence"]) >= number(&bad["bound"]), "{summary:#}");
     assert!(number(&good["seconds"]) + number(&bad["seconds"]) < 90.0, "{summary:#}");

@@ -27,6 +27,8 @@ pub(super) struct Release {
     pub(super) canary_requests: u64,
     /// Those that it failed.
     pub(super) canary_failures: u64,
+    /// Those that stable answered in its place.
+    pub(super) rescued: u64,
     /// Requests that users sent meanwhile.
     pub(super) user_requests: u64,
     /// Those without a good answer.
@@ -78,6 +80,7 @@ pub(super) async fn follow(
                 steps,
                 canary_requests: canary.map_or(0, |canary| canary.requests),
                 canary_failures: canary.map_or(0, |canary| canary.failures),
+                rescued: canary.map_or(0, |canary| canary.rescued),
                 user_requests: users.requests,
                 user_failures: users.failures,
                 took,

@@ -118,7 +118,14 @@ impl Screen {
         let text = if summary.good {
             self.painted(
                 "32",
-                "As it must be: the good version has all users, the bad one went back by itself.",
+                &format!(
+                    "As it must be: the good version has all users, the bad one went back by itself{}.",
+                    if summary.rollouts.iter().all(|release| release.user_failures == 0) {
+                        ", and no user saw an error"
+                    } else {
+                        ""
+                    }
+                ),
             )
         } else {
             self.painted(

@@ -102,6 +102,7 @@ impl Stage {
         eprintln!("Everything keeps running until Ctrl-C. Try:");
         eprintln!("  curl {url}");
         eprintln!("  adit status --admin {admin}");
+        eprintln!("  adit explain {SERVICE} --admin {admin}   # why the bad version went back");
         eprintln!("  adit retry {SERVICE} --admin {admin}     # release the bad version once more");
         eprintln!("  adit abort {SERVICE} --admin {admin}     # and take it back before the verdict does");
         eprintln!("  ${{EDITOR:-vi}} {}", self.dir.config().display());

@@ -68,16 +68,22 @@ fn row(version: &VersionStatus) -> String {
 /// A release that ended, as a list.
 pub(super) fn facts(release: &Release) -> String {
     format!(
-        "  steps    {}\n  time     {:.1} s from the edit to the end\n  canary   {} of {} requests failed\n  \
+        "  steps    {}\n  time     {:.1} s from the edit to the end\n  canary   {} of {} requests failed{}\n  \
          users    {} of {} requests failed\n  verdict  {}\n",
         release.steps,
         release.took.as_secs_f64(),
         grouped(release.canary_failures),
         grouped(release.canary_requests),
+        rescued(release.rescued),
         grouped(release.user_failures),
         grouped(release.user_requests),
         release.verdict.as_ref().map_or_else(none, judged),
     )
+}
+
+/// What users did not have to see.
+fn rescued(requests: u64) -> String {
+    if requests == 0 { String::new() } else { format!("; {} rescued: answered by stable", grouped(requests)) }
 }
 
 /// A verdict with the numbers behind it: three lines, all but the first one indented.

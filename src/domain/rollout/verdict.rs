@@ -154,6 +154,18 @@ impl Verdict {
         let route = route.map(|route| format!("; {} of them on {}", route.canary_failures, route.name));
         format!("{} {many}{colon}{}{}", self.canary_failures, kinds.join(", "), route.unwrap_or_default())
     }
+
+    /// The slow answers of a verdict on latency, in words: `canary 31 of 40 after 12.3 ms, stable 20 of 198 after 10.3 ms`.
+    pub fn slow(&self) -> Option<String> {
+        let slow = self.detail.answers?;
+        #[allow(clippy::cast_precision_loss, reason = "a limit is below 100 s")]
+        let after = |limit: Option<u64>| {
+            limit.map(|micros| format!(" after {:.1} ms", micros as f64 / 1e3)).unwrap_or_default()
+        };
+        let (canary, stable) = (after(slow.canary_limit_micros), after(slow.stable_limit_micros));
+        let SlowAnswers { canary: all, canary_slow, stable: all_stable, stable_slow, .. } = slow;
+        Some(format!("canary {canary_slow} of {all}{canary}, stable {stable_slow} of {all_stable}{stable}"))
+    }
 }
 
 /// What a verdict says.
