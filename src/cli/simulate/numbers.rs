@@ -174,7 +174,7 @@ impl Canary {
             aborted: part,
             promoted,
             undecided: (1.0 - part - promoted).max(0.0),
-            seconds: Spread::of_times(aborted().map(|run| run.time)),
+            seconds: Spread::of_times(aborted().map(Run::with_users)),
             failed_requests: Spread::of_counts(aborted().map(|run| run.failures)),
             failed_requests_with_rescue: Spread::of_counts(aborted().map(|run| run.unrescued)),
         }
@@ -220,9 +220,7 @@ fn notes(release: &Release) -> Vec<String> {
     let mut notes = vec![
         "the canary is taken to be as fast as stable, all its endpoints to be ready, hooks and checks to agree at once"
             .to_owned(),
-        "with rescue: of requests that may be repeated on stable (as a rule GET, HEAD, OPTIONS); of others users see as \
-         many failures as without"
-            .to_owned(),
+        rescue(&release.rescued),
     ];
     if release.split == SplitMode::Realised {
         notes.push(
@@ -241,6 +239,16 @@ fn notes(release: &Release) -> Vec<String> {
         notes.push("dry_run = true is left out: this is what would happen without it".to_owned());
     }
     notes
+}
+
+fn rescue(methods: &str) -> String {
+    match methods {
+        "" => "nothing is rescued: rescue.methods is empty".to_owned(),
+        methods => format!(
+            "with rescue: of requests that may be repeated on stable ({methods}, as far as their bodies fit); of others users \
+             see as many failures as without"
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use http::Method;
+
 use super::Args;
 use super::running::Load;
 use crate::config::spec::ServiceSpec;
+use crate::domain::Weight;
 use crate::domain::rollout::rehearsal::{Fate, Rehearsal, Rescue, Stage, Traffic};
 use crate::domain::rollout::{Plan, SplitMode};
-use crate::domain::routing::Affinity;
+use crate::domain::routing::{self, Affinity, Budget};
 
 /// What is rehearsed.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub(super) struct Release {
     pub(super) split: SplitMode,
     pub(super) load: Load,
     pub(super) rescue: Rescue,
+    /// Whose failures are rescued, in words; empty: nobody's.
+    pub(super) rescued: String,
     pub(super) runs: u32,
     pub(super) seed: u64,
 }
@@ -46,9 +51,6 @@ pub(super) enum Operator {
 
 /// No plan takes longer than this many days without an operator.
 const LONGEST: Duration = Duration::from_secs(400 * 86_400);
-/// What the data plane allows: a fifth of the requests, and 100 in ten seconds.
-const RESCUE: Rescue = Rescue { share: 0.2, reserve: 100.0 };
-
 impl Release {
     pub(super) fn new(service: &ServiceSpec, load: &Load, args: &Args) -> Self {
         let sticky = service.policy.affinity != Affinity::None;
@@ -57,7 +59,8 @@ impl Release {
             plan: service.rollout.clone(),
             split: if sticky { SplitMode::Realised } else { SplitMode::Independent },
             load: load.clone(),
-            rescue: RESCUE,
+            rescue: rescue(&service.policy.rescue),
+            rescued: service.policy.rescue.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "),
             runs: args.runs,
             seed: args.seed,
         }
@@ -108,4 +111,21 @@ impl Release {
     pub(super) fn seed_of(&self, run: u64) -> u64 {
         self.seed.wrapping_mul(1_000_003).wrapping_add(run)
     }
+}
+
+impl Run {
+    /// How long the canary had users.
+    pub(super) fn with_users(&self) -> Duration {
+        let with_users = self.stages.iter().filter(|stage| stage.weight > Weight::ZERO);
+        with_users.map(|stage| stage.time).sum()
+    }
+}
+
+/// What the data plane allows. Each worker has a floor of its own; counted on is one.
+fn rescue(policy: &routing::Rescue) -> Rescue {
+    if policy.methods.is_empty() {
+        return Rescue { share: 0.0, reserve: 0.0 };
+    }
+    let floor = u32::try_from(Budget::FLOOR * Budget::SECONDS).unwrap_or(u32::MAX);
+    Rescue { share: policy.budget, reserve: f64::from(floor) }
 }

@@ -225,9 +225,10 @@ impl Rehearsal {
         let proven = decide(&assessment, at_once, &PROOF_ALONE) == Decision::Advance;
         let requests = assessment.step.canary.completed >= rollout.plan.advance.min_requests;
         let verdict = assessment.verdict(&self.plan.analysis);
-        if decision == Decision::Hold
-            && let Some(stage) = self.stages.last_mut()
-        {
+        // The judge has nothing against leaving a preview; its time has.
+        let young = progress.age < progress.pause.max(rollout.plan.advance.min_time);
+        let stays = |stage: &Stage| decision == Decision::Hold || (stage.weight == Weight::ZERO && young);
+        if let Some(stage) = self.stages.last_mut().filter(|stage| stays(stage)) {
             // Without traffic there is nothing to wait for but time.
             let judged = if stage.weight == Weight::ZERO { (true, true) } else { (requests, proven) };
             stage.held_by = held_by(stage.phase, progress, &rollout.plan.advance, judged);

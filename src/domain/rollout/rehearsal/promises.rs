@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Condition, Fate, Rehearsal, Rescue, Traffic};
 use crate::domain::Weight;
-use crate::domain::rollout::{Advance, Latency, Plan, Reason, SplitMode, Step};
+use crate::domain::rollout::{Advance, Latency, Plan, Reason, SplitMode, Step, Strategy};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const ALL: Rescue = Rescue { share: 1.0, reserve: 0.0 };
@@ -149,6 +149,18 @@ fn a_step_without_enough_traffic_pauses_at_max_time_until_an_operator_goes_on() 
     assert_eq!(rehearsal.stages()[0].held_by, Condition::MinRequests);
     rehearsal.promote().expect("a rollout is under way");
     assert_eq!((rehearsal.fate(), rehearsal.stages().len()), (Fate::UnderWay, 2));
+}
+
+#[test]
+fn a_preview_lasts_its_time_and_the_switch_is_judged_by_the_guard() {
+    let preview = Duration::from_secs(120);
+    let plan =
+        Plan { strategy: Strategy::BlueGreen, steps: Plan::switch(preview), bake: DAY, ..Plan::default() };
+    let mut rehearsal = rehearse(&plan, 1);
+    assert_eq!(rehearsal.run(traffic(100.0, 0.001, 1.0), DAY), Fate::Aborted(Reason::VerdictFailed));
+    let [first, .., last] = rehearsal.stages() else { panic!("{:?}", rehearsal.stages()) };
+    assert_eq!((first.time, first.held_by, first.weight), (preview, Condition::Pause, Weight::ZERO));
+    assert!(last.weight == Weight::FULL && last.counts.canary.failed <= 10, "{last:?}");
 }
 
 #[test]
