@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::{Fate, Rehearsal, Rescue, Traffic};
 use crate::domain::Weight;
-use crate::domain::rollout::{Advance, OnFailure, OnMaxTime, Plan, Reason, SplitMode, Step};
+use crate::domain::rollout::{
+    Advance, Hook, HookPoint, OnFailure, OnMaxTime, Otherwise, Plan, Promotion, Reason, SplitMode, Step,
+    Strategy,
+};
 use world::World;
 
 const ROLLOUTS: u64 = 1000;
@@ -53,12 +56,40 @@ fn plan(dice: &mut Dice) -> Plan {
     plan
 }
 
+/// The same, by any strategy, some with hooks, some as a dry run.
+fn any_plan(dice: &mut Dice) -> Plan {
+    let mut plan = plan(dice);
+    match pick(dice, 8) {
+        0 | 1 => {
+            plan.strategy = Strategy::BlueGreen;
+            plan.steps = Plan::switch(seconds(dice, 300));
+            plan.promotion = if pick(dice, 3) == 0 { Promotion::Manual } else { Promotion::Auto };
+        }
+        2 => (plan.strategy, plan.steps) = (Strategy::AllAtOnce, Plan::at_once()),
+        _ => {}
+    }
+    let points = [HookPoint::Start, HookPoint::Step, HookPoint::Promote];
+    for at in points.into_iter().filter(|_| pick(dice, 5) == 0) {
+        let (url, timeout) = (String::from("http://ci.example/"), Duration::from_secs(10));
+        plan.hooks.push(Hook {
+            at,
+            url,
+            timeout,
+            attempts: 3,
+            otherwise: Otherwise::Pause,
+            token_file: None,
+        });
+    }
+    plan.analysis.dry_run = pick(dice, 10) == 0;
+    plan
+}
+
 #[test]
 fn in_a_thousand_random_rollouts_every_invariant_holds() {
     let (mut ended, mut crashes, mut raised) = (0, 0, 0);
     for seed in 0..ROLLOUTS {
         let dice = &mut Dice::new(seed);
-        let plan = plan(dice);
+        let plan = any_plan(dice);
         let mut world = World::new(plan, dice.clone(), seed);
         for _ in 0..EVENTS {
             world.something_happens();

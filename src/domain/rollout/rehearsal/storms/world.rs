@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::dice::Dice;
 use super::{pick, seconds};
 use crate::domain::rollout::{
-    Action, Event, Judge, Judgement, Machine, OnMaxTime, Operator, Outcome, PhaseName, Plan, Reason, Refused,
-    SplitMode, StepProgress, Transition, Wanted, decide,
+    Action, Event, GateAnswer, Judge, Judgement, Machine, OnMaxTime, Operator, Otherwise, Outcome, PhaseName,
+    Plan, Reason, Refused, SplitMode, Strategy, Transition, Wanted,
 };
 use crate::domain::stats::{ArmCounts, EpochCounts};
 use crate::domain::{Timestamp, VersionName, Weight};
@@ -141,24 +141,18 @@ impl World {
         assert_eq!(place(&self.machine), before, "seed {}: a restart goes nowhere", self.seed);
         assert_eq!(self.routed, Weight::ZERO, "seed {}: nobody has looked at the canary yet", self.seed);
         self.see();
-        assert_eq!(place(&self.machine).map(|it| (it.0, it.3)), before.map(|it| (it.0, self.first(it))));
+        // What waited for the canary's endpoints goes on when they are there: that is no advance.
+        if before.is_some_and(|(_, phase, _, _)| phase != PhaseName::Waiting) {
+            assert_eq!(place(&self.machine), before, "seed {}: the same phase, step and weight", self.seed);
+        }
         let counts = self.judge.as_ref().map(|(judge, _)| judge.assess(self.now).total);
         assert!(counts.is_none_or(|counts| counts == EpochCounts::default()), "seed {}", self.seed);
     }
 
-    /// What a canary that is ready may have after a restart: what it had; at the start, the first step.
-    fn first(&self, (_, phase, _, weight): (u64, PhaseName, usize, Weight)) -> Weight {
-        match phase {
-            PhaseName::Waiting if self.weather.canary_up => {
-                self.machine.rollout().map_or(weight, |it| it.weight)
-            }
-            _ => weight,
-        }
-    }
-
     fn operator(&mut self) {
-        let (plan, which) = (self.plan.clone(), pick(&mut self.dice, 8));
+        let (plan, which) = (self.plan.clone(), pick(&mut self.dice, 10));
         let percent = f64::from(pick(&mut self.dice, 101));
+        let warm = pick(&mut self.dice, 2) == 0;
         let aborts = which == 2 && self.machine.rollout().is_some();
         // A refusal changes nothing; that is checked where it is told.
         let _refused = self.tell(|machine, now| {
@@ -169,6 +163,7 @@ impl World {
                 4 => Operator::Resume,
                 5 => Operator::SetWeight(Weight::from_percent(percent).expect("0 to 100")),
                 6 => Operator::PromoteFull,
+                7 => Operator::Undo { to: None, warm, plan: &plan, salt: (5, 6) },
                 _ => Operator::Retry { version: None, plan: &plan, salt: (3, 4) },
             };
             machine.operator(now, command)
@@ -188,12 +183,29 @@ impl World {
         let (plan, release) = (self.plan.clone(), self.release.clone());
         let wanted = Wanted { release: &release, plan: &plan, salt: (1, 2) };
         let _unsaved = self.tell(|machine, now| Ok(machine.on(now, Event::Wanted(wanted))));
+        self.hooks_answer();
         let judgement = self.judgement();
         self.see();
         if let Some(judgement) = judgement {
             let _unsaved = self.tell(|machine, now| Ok(machine.on(now, Event::Evidence(judgement))));
         }
         let _unsaved = self.tell(|machine, now| Ok(machine.on(now, Event::Time)));
+    }
+
+    /// Hooks take their time, and say what they like.
+    fn hooks_answer(&mut self) {
+        let asked = self.machine.rollout().and_then(|it| it.gate.as_ref()).is_some_and(|gate| !gate.open);
+        if !asked || pick(&mut self.dice, 3) > 0 {
+            return;
+        }
+        let shut = |then| GateAnswer::Shut { why: String::from("answered 503"), then };
+        let answer = match pick(&mut self.dice, 6) {
+            0 => shut(Otherwise::Pause),
+            1 => shut(Otherwise::Abort),
+            2 => shut(Otherwise::Continue),
+            _ => GateAnswer::Open,
+        };
+        let _unsaved = self.tell(|machine, now| Ok(machine.on(now, Event::Gate(answer))));
     }
 
     fn see(&mut self) {
@@ -206,8 +218,7 @@ impl World {
         let rollout = self.machine.rollout()?;
         judge.tick(self.now);
         let assessment = judge.assess(self.now);
-        let progress = StepProgress { age: rollout.age(self.now), pause: rollout.step_pause() };
-        let decision = decide(&assessment, progress, &rollout.plan.advance);
+        let decision = rollout.decide(self.now, &assessment);
         Some(Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) })
     }
 
@@ -273,7 +284,9 @@ impl World {
             let first = record.from == PhaseName::Waiting && record.step == 1;
             let ordered = record.reason == Reason::NoHarm
                 && self.plan.advance.on_max_time == OnMaxTime::AdvanceIfNoHarm;
+            let previewed = record.reason == Reason::PreviewOver && self.plan.strategy == Strategy::BlueGreen;
             (record.reason == Reason::VerdictSuccessful && successful)
+                || previewed
                 || matches!(record.reason, Reason::Operator(_))
                 || first
                 || ordered
