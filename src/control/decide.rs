@@ -18,12 +18,10 @@ impl Control {
     pub(crate) fn command(&mut self, command: &Command) -> Result<ServiceStatus, CommandError> {
         let by = By { who: command.who.clone(), why: command.why.clone() };
         let now = self.around.clock.now();
-        self.note_command(command, &by, now);
-        info!(service = %command.service, verb = %command.verb, who = by.who, why = by.why, "command");
-        let known = self.known(&command.service);
-        let outcome = known.and_then(|()| self.operate(&command.service, &command.verb, &by, now));
-        self.note_outcome(command, &outcome);
-        outcome?;
+        self.on_record(&command.service, command.verb.to_string(), &by, |control| {
+            control.known(&command.service)?;
+            control.operate(&command.service, &command.verb, &by, now)
+        })?;
         self.turn(Scope::Changed);
         describe::service_status(self, &command.service)
             .ok_or_else(|| CommandError::UnknownService(command.service.to_string()))

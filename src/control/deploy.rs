@@ -7,8 +7,6 @@ mod record;
 
 use std::net::SocketAddr;
 
-use tracing::info;
-
 use super::apply::conflict_of_builds;
 use super::control::{Control, Scope};
 use super::describe;
@@ -43,9 +41,26 @@ impl Control {
         by: &By,
         order: &DeployOrder,
     ) -> Result<ServiceStatus, DeployError> {
+        // A name that is refused for its length is not kept at that length.
+        let verb = format!("deploy {:.100}", order.version);
+        let mut invalid = None;
+        let came = self.on_record(name, verb, by, |control| {
+            control.deploy_now(name, by, order).map_err(|error| match error {
+                DeployError::Refused(error) => error,
+                DeployError::Invalid(what) => {
+                    invalid = Some(what.clone());
+                    CommandError::Conflict(what)
+                }
+            })
+        });
+        came.map_err(|error| invalid.map_or(DeployError::Refused(error), DeployError::Invalid))?;
+        describe::service_status(self, name)
+            .ok_or_else(|| CommandError::UnknownService(name.to_string()).into())
+    }
+
+    fn deploy_now(&mut self, name: &ServiceName, by: &By, order: &DeployOrder) -> Result<(), DeployError> {
         self.known(name)?;
         let now = self.around.clock.now();
-        info!(service = %name, verb = "deploy", version = order.version, who = by.who, why = by.why, "command");
         let next = self.prepare(name, by, order, now)?;
         if self.deployments.get(name) != Some(&next) {
             self.store.keep_deployments(now, name, &next).map_err(|error| not_saved(&error.to_string()))?;
@@ -54,9 +69,7 @@ impl Control {
         }
         let started = self.start_deployed(name, by, now);
         self.turn(Scope::All);
-        started?;
-        describe::service_status(self, name)
-            .ok_or_else(|| CommandError::UnknownService(name.to_string()).into())
+        started
     }
 
     /// What will be deployed once this order is carried out.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::control::{Control, Scope};
 use super::describe;
@@ -76,26 +76,23 @@ impl Control {
         if seats.is_empty() {
             return Err(CommandError::UnknownEndpoint(self.all_endpoints()));
         }
-        let by = &order.by;
-        if order.verb != DrainVerb::Look {
-            info!(
-                endpoint = order.endpoint,
-                verb = order.verb.as_str(),
-                who = by.who,
-                why = by.why,
-                "command"
-            );
-        }
-        match order.verb {
-            DrainVerb::Look => {}
-            DrainVerb::Cancel => self.cancel_drain(&order.endpoint, &seats)?,
-            DrainVerb::DrainByForce => self.begin_drain(&seats, by)?,
-            DrainVerb::Drain => {
-                self.refuse_to_drain_the_last(&seats)?;
-                self.begin_drain(&seats, by)?;
-            }
+        if let (true, Some((service, ..))) = (order.verb != DrainVerb::Look, seats.first()) {
+            let verb = format!("{} {}", order.verb.as_str(), order.endpoint);
+            self.on_record(service, verb, &order.by, |control| control.carry_out_drain(order, &seats))?;
         }
         Ok(DrainStatus { endpoints: seats.iter().filter_map(|seat| self.drained_endpoint(seat)).collect() })
+    }
+
+    fn carry_out_drain(&mut self, order: &DrainOrder, seats: &[Seat]) -> Result<(), CommandError> {
+        match order.verb {
+            DrainVerb::Look => Ok(()),
+            DrainVerb::Cancel => self.cancel_drain(&order.endpoint, seats),
+            DrainVerb::DrainByForce => self.begin_drain(seats, &order.by),
+            DrainVerb::Drain => {
+                self.refuse_to_drain_the_last(seats)?;
+                self.begin_drain(seats, &order.by)
+            }
+        }
     }
 
     fn begin_drain(&mut self, seats: &[Seat], by: &By) -> Result<(), CommandError> {

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tracing::info;
-
 use super::control::{Control, Scope};
 use super::describe;
 use super::handle::CommandError;
@@ -79,15 +77,16 @@ impl Control {
     /// Has a service's requests wait or go on, and says how the service stands then.
     pub(crate) fn hold(&mut self, order: &HoldOrder) -> Result<ServiceStatus, CommandError> {
         let HoldOrder { service, verb, by } = order;
-        if !self.services.contains_key(service) {
-            let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
-            return Err(CommandError::UnknownService(known.join(", ")));
-        }
-        info!(%service, verb = verb.as_str(), who = by.who, why = by.why, "command");
-        match verb {
-            HoldVerb::Hold(terms) => self.begin_hold(service, *terms, by)?,
-            HoldVerb::Release => self.end_hold(service)?,
-        }
+        self.on_record(service, verb.as_str().to_owned(), by, |control| {
+            if !control.services.contains_key(service) {
+                let known: Vec<_> = control.services.keys().map(ServiceName::as_str).collect();
+                return Err(CommandError::UnknownService(known.join(", ")));
+            }
+            match verb {
+                HoldVerb::Hold(terms) => control.begin_hold(service, *terms, by),
+                HoldVerb::Release => control.end_hold(service),
+            }
+        })?;
         describe::service_status(self, service)
             .ok_or_else(|| CommandError::UnknownService(service.to_string()))
     }

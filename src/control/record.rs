@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::control::Control;
-use super::handle::{Command, CommandError, ReloadError, Reloaded};
+use super::handle::{CommandError, ReloadError, Reloaded};
 use super::journal::{CommandOutcome, Entry, Fact};
 use super::service::Release;
 use super::store::By;
@@ -36,38 +36,50 @@ pub(crate) struct Noted {
 }
 
 impl Control {
+    /// Carries out what an operator says about a service (`verb`: as it is typed), and writes down who said it, why, and
+    /// what came of it.
+    pub(crate) fn on_record<T>(
+        &mut self,
+        name: &ServiceName,
+        verb: String,
+        by: &By,
+        carry_out: impl FnOnce(&mut Self) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        info!(service = %name, verb, who = by.who, why = by.why, "command");
+        self.note_command(name, verb, by);
+        let came = carry_out(self);
+        self.note_outcome(name, came.as_ref().err());
+        came
+    }
+
     /// Remembers that a command was given; it is written with what follows from it.
-    pub(crate) fn note_command(&mut self, command: &Command, by: &By, now: Timestamp) {
-        let service = self.services.get(&command.service);
+    fn note_command(&mut self, name: &ServiceName, verb: String, by: &By) {
+        let service = self.services.get(name);
         let machine = service.and_then(|service| service.release.as_ref()).map(|release| &release.machine);
         let entry = Entry {
-            at: now,
-            service: service.map(|_| command.service.clone()),
+            at: self.around.clock.now(),
+            service: service.map(|_| name.clone()),
             rollout: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.number),
-            fact: Fact::Command {
-                verb: command.verb.to_string(),
-                outcome: CommandOutcome::Done,
-                detail: None,
-            },
+            fact: Fact::Command { verb, outcome: CommandOutcome::Done, detail: None },
             by: Some(by.clone()),
         };
         self.outbox.put(entry);
     }
 
     /// Adds what came of the last command, and writes it down unless that happened with a decision.
-    pub(crate) fn note_outcome(&mut self, command: &Command, came: &Result<(), CommandError>) {
-        let (said, why) = match came {
-            Ok(()) => (CommandOutcome::Done, None),
-            Err(CommandError::NotSaved(why)) => (CommandOutcome::NotSaved, Some(why.clone())),
-            Err(CommandError::UnknownService(_)) => {
-                (CommandOutcome::Refused, Some(format!("there is no service `{}`", command.service)))
+    fn note_outcome(&mut self, name: &ServiceName, error: Option<&CommandError>) {
+        let (said, why) = match error {
+            None => (CommandOutcome::Done, None),
+            Some(CommandError::NotSaved(why)) => (CommandOutcome::NotSaved, Some(why.clone())),
+            Some(CommandError::UnknownService(_)) => {
+                (CommandOutcome::Refused, Some(format!("there is no service `{name}`")))
             }
-            Err(
+            Some(
                 CommandError::Conflict(why)
                 | CommandError::UnknownEndpoint(why)
                 | CommandError::UnknownVersion(why),
             ) => (CommandOutcome::Refused, Some(why.clone())),
-            Err(CommandError::Stopped) => (CommandOutcome::Refused, None),
+            Some(CommandError::Stopped) => (CommandOutcome::Refused, None),
         };
         // What was written is gone from the outbox: then it was done.
         if let Some(Fact::Command { outcome, detail, .. }) = self.outbox.last_command() {

@@ -109,6 +109,29 @@ fn an_operators_abort_shows_who_and_why_and_a_refused_command_is_in_the_audit() 
 }
 
 #[test]
+fn every_kind_of_command_is_in_the_audit_with_who_gave_it() {
+    let (_v1, v2, adit) = two_versions("");
+    let endpoint = v2.address().to_string();
+    let mut events = Events::follow(&adit, None);
+    for (command, verb, code) in [
+        (vec!["hold", "web"], "hold", 0),
+        (vec!["release", "web"], "release", 0),
+        (vec!["release", "web"], "release", 6),
+        (vec!["drain", &endpoint, "--force"], &format!("drain --force {endpoint}"), 0),
+        (vec!["drain", &endpoint, "--cancel"], &format!("drain --cancel {endpoint}"), 0),
+        (vec!["deploy", "web", "--version", "v9"], "deploy v9", 2),
+        (vec!["undo", "web"], "undo", 6),
+    ] {
+        adit.cli(&[command, vec!["--why", "a test"]].concat()).expect_code(code);
+        let told = events.until(|event| event["kind"] == "command");
+        let outcome = if code == 0 { "done" } else { "refused" };
+        assert_eq!((&told["record"]["verb"], &told["why"]), (&verb.into(), &"a test".into()), "{told}");
+        assert_eq!(told["record"]["outcome"], outcome, "{told}");
+        assert!(told["who"].as_str().is_some_and(|who| who.contains('@')), "{told}");
+    }
+}
+
+#[test]
 fn whoever_follows_the_events_gets_each_exactly_once_over_a_restart() {
     let (_v1, _v2, mut adit) = two_versions("");
     let mut seen = Vec::new();
