@@ -211,12 +211,13 @@ async fn reload_when_asked(
         let asked = tokio::select! {
             () = watcher.changed() => None,
             request = requests.recv() => match request {
-                Some(reply) => Some(reply),
+                Some(request) => Some(request),
                 None => return,
             },
         };
-        let outcome = handle.desire(file::load(&path).map_err(|error| error.to_string())).await;
-        if let Some(reply) = asked {
+        let (by, reply) = asked.map(|ReloadRequest { by, reply }| (by, reply)).unzip();
+        let outcome = handle.desire(file::load(&path).map_err(|error| error.to_string()), by).await;
+        if let Some(reply) = reply {
             // Whoever asked may have gone; the reload took effect all the same.
             let _gone = reply.send(outcome);
         }
@@ -224,7 +225,7 @@ async fn reload_when_asked(
 }
 
 async fn refuse_reloads(mut requests: mpsc::Receiver<ReloadRequest>) {
-    while let Some(reply) = requests.recv().await {
+    while let Some(ReloadRequest { reply, .. }) = requests.recv().await {
         let why = "adit runs without a config file; there is nothing to reload".to_owned();
         let _gone = reply.send(Err(crate::control::ReloadError::Refused(why)));
     }

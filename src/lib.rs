@@ -21,10 +21,10 @@
 //! ```text
 //! accept -> permit -> hyper (HTTP/1.1 or HTTP/2) -> handler
 //!   1 snapshot = live.load()                     routes, weights and endpoints always agree
-//!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours
-//!   3 version  = service.choose(client key)      forced header > affinity > weighted
+//!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; a held service -> it waits here
+//!   3 version  = service.choose(client key)      preview host, forced header > affinity > weighted
 //!   4 endpoint = version.pick(random)            less loaded of two, never an ejected one while another is left
-//!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries here
+//!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries and rescue here
 //!   6 observe(response)                          counts when the BODY ends or breaks, not at the headers
 //! ```
 //!
@@ -37,7 +37,7 @@
 //! | `main.rs` | arguments in, exit code out |
 //! | [`cli`] | one verb, one file |
 //! | [`app`] | the only place that wires: build, bind, spawn, drain |
-//! | [`admin`] | the HTTP API for operators: status, verbs, metrics |
+//! | [`admin`] | the HTTP API for operators: status, verbs, history, events, metrics |
 //! | [`control`] | the one writer: the loop, what it saves, the snapshots it publishes |
 //! | [`external`] | who else is asked and told over HTTP: hooks, and checks that measure |
 //! | [`provider`] | where desired state comes from: a file, watched |
@@ -89,6 +89,8 @@
 //! | preview | blue-green before its switch: only who asks for the canary gets it |
 //! | gate | a point at which the rollout waits for its hooks; nothing that takes from the canary waits there |
 //! | deploy | have a version released by command: kept, and before the config's `release` until that names another |
+//! | hold, release | the requests of a service wait (bounded); flow again |
+//! | rescue | a request that the canary failed is answered by stable; it still counts against the canary |
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
 //! | drain | stop sending new requests, let those in flight end, then close |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |

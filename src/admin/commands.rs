@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Code, Problem};
 use super::routes::Api;
 use crate::control::report::ServiceStatus;
-use crate::control::{Command, CommandError, ReloadError, Reloaded, Verb};
+use crate::control::{By, Command, CommandError, ReloadError, Reloaded, Verb};
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// The header in which a caller says who gives a command, for the audit. Nobody checks it: it is a courtesy among
@@ -96,9 +96,10 @@ pub(super) async fn undo(
 
 pub(super) async fn reload(
     State(api): State<Arc<Api>>,
-    Said(Nothing {}): Said<Nothing>,
+    Who(who): Who,
+    Said(said): Said<Plain>,
 ) -> Result<Json<Reloaded>, Problem> {
-    api.handle.reload().await.map(Json).map_err(|error| match error {
+    api.handle.reload(By { who, why: said.why }).await.map(Json).map_err(|error| match error {
         ReloadError::Invalid(diagnostics) => Problem::new(Code::InvalidConfig, diagnostics),
         ReloadError::Refused(what) => Problem::new(Code::Refused, what),
         ReloadError::Stopped => Problem::stopping(),
@@ -172,11 +173,6 @@ pub(super) struct Undoing {
     to: Option<VersionName>,
     why: Option<String>,
 }
-
-/// What the body of `reload` may say.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// The service that the path names.
 pub(super) struct Service(pub(super) ServiceName);

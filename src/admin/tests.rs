@@ -81,8 +81,8 @@ impl Served {
                 }
             });
             tasks.spawn(async move {
-                while let Some(reply) = reloads.recv().await {
-                    drop(reply.send(match control {
+                while let Some(request) = reloads.recv().await {
+                    drop(request.reply.send(match control {
                         Control::Refusing => Err(ReloadError::Invalid("adit.toml:3:1: unknown key".into())),
                         Control::NotReady => Err(ReloadError::Refused("workers needs a restart".into())),
                         Control::Willing | Control::Deaf | Control::Gone => {

@@ -1,11 +1,10 @@
 //! `adit reload`: read the config again.
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::client::{Client, Failure};
 use super::exit::Exit;
-use super::{print, reach};
+use super::{print, reach, tell};
 use crate::control::Reloaded;
 
 /// Have the running Adit read its config again; a config that is not valid changes nothing
@@ -25,7 +24,7 @@ pub(super) fn run(args: &Args) -> Exit {
 
 fn reload(args: &Args) -> Result<String, Failure> {
     let client = Client::new(&args.reach)?;
-    let answer = client.post("/v1/reload", HeaderMap::new(), Bytes::new())?;
+    let answer = client.post("/v1/reload", tell::who(), Bytes::new())?;
     let Reloaded { generation, problems } = client.read(&answer)?;
     if problems.is_empty() {
         return Ok(format!("reloaded; generation {generation} serves\n"));

@@ -15,7 +15,7 @@ use super::{config_file, logging, print};
 use crate::app::{self, Options, Running};
 use crate::clock::Clock;
 use crate::config::spec::{AdminAddress, EndpointAddress, Spec};
-use crate::control::{Handle, ReloadError};
+use crate::control::{By, Handle, ReloadError};
 use crate::provider;
 
 /// Where `--to` listens when nothing else is said.
@@ -136,7 +136,7 @@ async fn drain(running: Running, mut signals: Signals) -> Exit {
 }
 
 async fn reload(handle: Handle) {
-    match handle.reload().await {
+    match handle.reload(By { who: "SIGHUP".to_owned(), why: None }).await {
         Ok(reloaded) => tracing::info!(generation = reloaded.generation, "reloaded"),
         Err(ReloadError::Invalid(reason) | ReloadError::Refused(reason)) => {
             tracing::error!(reason, "the config was not reloaded; the last good one serves on");

@@ -17,7 +17,11 @@ use crate::domain::{ServiceName, Timestamp, VersionName};
 
 impl Control {
     /// Takes over what is wanted now, or says why not. A refused spec changes nothing.
-    pub(crate) fn desire(&mut self, spec: Result<Box<Spec>, String>) -> Result<Reloaded, ReloadError> {
+    pub(crate) fn desire(
+        &mut self,
+        spec: Result<Box<Spec>, String>,
+        by: Option<By>,
+    ) -> Result<Reloaded, ReloadError> {
         let outcome = spec.map_err(ReloadError::Invalid).and_then(|spec| {
             self.refuse_what_needs_a_restart(&spec)?;
             let wanted = overlay(&spec, &self.deployments_under(&spec));
@@ -26,7 +30,7 @@ impl Control {
             self.apply(*spec)
         });
         self.around.metrics.reload(outcome.is_ok());
-        self.note_config(&outcome);
+        self.note_config(&outcome, by);
         match &outcome {
             Ok(reloaded) => {
                 self.problems.config = None;

@@ -197,8 +197,8 @@ impl Control {
     fn hear(&mut self, message: Message) {
         // An asker that no longer waits is no error: the command was carried out all the same.
         match message {
-            Message::Desired(spec, reply) => {
-                let _gone = reply.send(self.desire(spec));
+            Message::Desired(spec, by, reply) => {
+                let _gone = reply.send(self.desire(spec, by));
             }
             Message::Command(command, reply) => {
                 let _gone = reply.send(self.command(&command));

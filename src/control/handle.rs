@@ -19,7 +19,8 @@ const INBOX: usize = 1024;
 #[derive(Debug)]
 pub enum Message {
     /// What is wanted now, already checked. `Err`: someone wanted something that can't be read; shown in status.
-    Desired(Result<Box<Spec>, String>, oneshot::Sender<Result<Reloaded, ReloadError>>),
+    /// Whoever asked for it goes into the audit; nobody did when the file changed.
+    Desired(Result<Box<Spec>, String>, Option<By>, oneshot::Sender<Result<Reloaded, ReloadError>>),
     /// An operator's command.
     Command(Command, oneshot::Sender<Result<ServiceStatus, CommandError>>),
     /// An operator wants a version released.
@@ -129,7 +130,13 @@ pub struct Handle {
 }
 
 /// Someone wants the config read again, and waits for the answer.
-pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// Who wants it, and why.
+    pub by: By,
+    /// For the answer.
+    pub reply: oneshot::Sender<Result<Reloaded, ReloadError>>,
+}
 
 /// The receiving side, for control itself.
 pub type Inbox = mpsc::Receiver<Message>;
@@ -189,18 +196,18 @@ impl Handle {
     ///
     /// # Errors
     /// When it changed nothing, with the reason.
-    pub async fn desire(&self, spec: Result<Spec, String>) -> Result<Reloaded, ReloadError> {
+    pub async fn desire(&self, spec: Result<Spec, String>, by: Option<By>) -> Result<Reloaded, ReloadError> {
         let spec = spec.map(Box::new);
-        self.ask(|reply| Message::Desired(spec, reply)).await.unwrap_or(Err(ReloadError::Stopped))
+        self.ask(|reply| Message::Desired(spec, by, reply)).await.unwrap_or(Err(ReloadError::Stopped))
     }
 
     /// Has the config read again and waits until it is applied.
     ///
     /// # Errors
     /// When it changed nothing, with the reason.
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&self, by: By) -> Result<Reloaded, ReloadError> {
         let (reply, answer) = oneshot::channel();
-        self.reloads.send(reply).await.map_err(|_| ReloadError::Stopped)?;
+        self.reloads.send(ReloadRequest { by, reply }).await.map_err(|_| ReloadError::Stopped)?;
         answer.await.unwrap_or(Err(ReloadError::Stopped))
     }
 

@@ -131,7 +131,7 @@ impl Control {
     }
 
     /// Writes down what became of a config.
-    pub(crate) fn note_config(&mut self, came: &Result<Reloaded, ReloadError>) {
+    pub(crate) fn note_config(&mut self, came: &Result<Reloaded, ReloadError>, by: Option<By>) {
         let (generation, detail) = match came {
             Ok(reloaded) => (Some(reloaded.generation), None),
             Err(ReloadError::Invalid(why) | ReloadError::Refused(why)) => (None, Some(why.clone())),
@@ -139,7 +139,7 @@ impl Control {
         };
         let fact = Fact::Config { generation, detail };
         let at = self.around.clock.now();
-        self.outbox.put(Entry { at, service: None, rollout: None, fact, by: None });
+        self.outbox.put(Entry { at, service: None, rollout: None, fact, by });
         self.write_notes();
     }
 

@@ -129,6 +129,9 @@ fn every_kind_of_command_is_in_the_audit_with_who_gave_it() {
         assert_eq!(told["record"]["outcome"], outcome, "{told}");
         assert!(told["who"].as_str().is_some_and(|who| who.contains('@')), "{told}");
     }
+    adit.cli(&["reload"]).expect_code(0);
+    let told = events.until(|event| event["kind"] == "config");
+    assert!(told["who"].as_str().is_some_and(|who| who.contains('@')), "{told}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OpenFlags, Params, Row, params};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -150,19 +150,6 @@ impl Journal {
                 self.read(&format!("{EVENT} {AFTER_OF_SERVICE}"), rows, event)
             }
         }
-    }
-
-    /// Whether anything was recorded of a service.
-    ///
-    /// # Errors
-    /// When the file can't be read.
-    pub fn knows(&self, service: &ServiceName) -> Result<bool, StoreError> {
-        let connection = self.file.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection
-            .query_row("SELECT 1 FROM rollouts WHERE service = ?1 LIMIT 1", [service.as_str()], |_| Ok(()))
-            .optional()
-            .map(|found| found.is_some())
-            .map_err(|cause| StoreError::sqlite(&self.file.path, cause))
     }
 
     fn read<T>(
