@@ -11,6 +11,11 @@ use crate::domain::rollout::{Outcome, Verdict};
 pub(super) fn render(story: &RolloutStory, now: Option<&ServiceStatus>, look: Look) -> String {
     let mut out = headline(&story.rollout, look);
     out.push('\n');
+    if story.left_out > 0 {
+        let events = count(u64::try_from(story.left_out).unwrap_or(u64::MAX));
+        let text = format!("the first {events} events are left out; `GET /v1/events?after=0` has them all");
+        out.push_str(&labelled("note", Tint::Warning, &text, look));
+    }
     out.push_str(&timeline(story).render(look));
     for told in &story.timeline {
         if let Some(verdict) = &told.verdict {
@@ -121,6 +126,9 @@ fn numbers(verdict: &Verdict, look: Look) -> String {
         _ if verdict.is_of_check() => format!("{}, bound {}", verdict.value, verdict.bound),
         Outcome::Failed => {
             format!("odds of {value} that this is broken; from {bound} on it counts as proven")
+        }
+        Outcome::Successful if verdict.value < verdict.bound => {
+            format!("odds of {value} that this is broken; from {bound} on it would count as proven")
         }
         Outcome::Successful => {
             format!("odds of {value} that this holds; from {bound} on it counts as proven")
@@ -256,6 +264,7 @@ mod tests {
                 who: None,
                 why: None,
             },
+            left_out: 0,
             timeline: vec![
                 told(1, "2024-05-01T23:59:59.000Z", "stepping", 1, 12.5, "canary is ready"),
                 Told { verdict: Some(verdict), ..aborted },

@@ -70,6 +70,9 @@ pub(super) fn summary(service: &ServiceStatus) -> String {
         Some(rollout) => line.push_str(&format!("; rollout {}; {}", conclusion(rollout), rollout.reason)),
         None => {}
     }
+    if let Some(next) = service.rollout.as_ref().and_then(|rollout| rollout.next.as_ref()) {
+        line.push_str(&format!("; {next}"));
+    }
     format!("{}\n", Cell::plain(line.trim_end_matches("; ")).text())
 }
 
@@ -527,7 +530,7 @@ no services; add one to the config, then: adit reload
         );
         assert_eq!(
             summary(&aborted()),
-            "web: idle; rollout 4: v1 to v2, aborted at 2024-05-01 10:02:00 UTC; jane@desk: prices are wrong\n"
+            "web: idle; rollout 4: v1 to v2, aborted at 2024-05-01 10:02:00 UTC; jane@desk: prices are wrong; `adit retry web` tries v2 again\n"
         );
         let never = ServiceStatus { rollout: None, ..aborted() };
         assert_eq!(summary(&never), "web: idle\n");

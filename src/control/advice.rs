@@ -1,19 +1,44 @@
 //! What a rollout waits for, and what operators can do about it, in words.
 
+use super::report::VersionStatus;
 use crate::domain::rollout::{Gate, Machine, Phase, Place, Promotion, Reason, Rollout, Strategy};
 use crate::domain::{ServiceName, VersionName};
 
+/// So many endpoints are told of by name.
+const TOLD: usize = 3;
+
 /// What comes next; `None` when it goes on by itself, or nothing is to be done.
-pub(super) fn next(service: &ServiceName, machine: &Machine) -> Option<String> {
+pub(super) fn next(service: &ServiceName, machine: &Machine, versions: &[VersionStatus]) -> Option<String> {
     match (machine.rollout(), machine.aborted()) {
-        (Some(rollout), _) => under_way(service, rollout),
+        (Some(rollout), _) => {
+            let waits = waits_for(rollout, versions);
+            let parts: Vec<_> = under_way(service, rollout).into_iter().chain(waits).collect();
+            (!parts.is_empty()).then(|| parts.join("; "))
+        }
         (None, Some(version)) => Some(not_again(service, version)),
         (None, None) => None,
     }
 }
 
 fn not_again(service: &ServiceName, version: &VersionName) -> String {
-    format!("`release` names {version}, which is not started again by itself; `adit retry {service}` does")
+    format!("{version} is wanted, but not started again by itself; `adit retry {service}` does that")
+}
+
+/// The endpoints that a canary without a ready one has, and what is wrong with them.
+fn waits_for(rollout: &Rollout, versions: &[VersionStatus]) -> Option<String> {
+    let canary = versions.iter().find(|version| version.name == rollout.canary)?;
+    let missing: Vec<_> = canary.endpoints.iter().filter(|endpoint| !endpoint.is_ready()).collect();
+    if rollout.canary_ready() || missing.is_empty() {
+        return None;
+    }
+    let told = missing.iter().take(TOLD).map(|endpoint| {
+        let why =
+            endpoint.last_check.as_ref().filter(|_| endpoint.state == "down" || endpoint.state == "new");
+        format!("{} ({})", endpoint.endpoint, why.unwrap_or(&endpoint.reason))
+    });
+    let more = missing.len().saturating_sub(TOLD);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Some(format!("not ready: {}{more}", told.collect::<Vec<_>>().join(", ")))
 }
 
 fn under_way(service: &ServiceName, rollout: &Rollout) -> Option<String> {

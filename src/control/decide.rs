@@ -131,11 +131,12 @@ impl Control {
     fn act(&mut self, name: &ServiceName, actions: &[Action], now: Timestamp) {
         let workers = self.around.workers;
         let Some(service) = self.services.get_mut(name) else { return };
-        let spec = service.spec.clone();
+        let (spec, policy) = (service.spec.clone(), service.policy.clone());
         if let Some(release) = &mut service.release {
-            release.act(actions, &spec, workers, now);
+            release.act(actions, (&spec, &policy), workers, now);
         }
         service.dirty = true;
+        service.take_up_policy();
     }
 
     fn save(&mut self, name: &ServiceName, entries: &[Entry], now: Timestamp) -> Result<(), String> {

@@ -70,7 +70,7 @@ fn problems(control: &Control) -> Vec<String> {
 
 fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> ServiceStatus {
     let machine = state.release.as_ref().map(|release| &release.machine);
-    let versions = state
+    let versions: Vec<_> = state
         .versions
         .iter()
         .map(|(name, version)| {
@@ -95,7 +95,7 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
         stable: machine.map(|machine| machine.stable().clone()),
         canary: machine.and_then(|machine| machine.rollout()).map(|rollout| rollout.canary.clone()),
         phase: machine.map_or(PhaseName::Idle, Machine::phase).as_str().to_owned(),
-        rollout: state.release.as_ref().and_then(|release| rollout(name, release)),
+        rollout: state.release.as_ref().and_then(|release| rollout(name, release, &versions)),
         deploy: control.deployments.get(name).and_then(Deployments::intent).map(deploy),
         held: control.holds.status(name),
         versions,
@@ -112,9 +112,8 @@ fn deploy(intent: &Intent) -> DeployStatus {
     }
 }
 
-fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
-    let next = advice::next(service, &release.machine);
-    let verdict = release.judgement.as_ref().map(|judgement| judgement.verdict.clone());
+fn rollout(service: &ServiceName, release: &Release, versions: &[VersionStatus]) -> Option<RolloutStatus> {
+    let next = advice::next(service, &release.machine, versions);
     if let Some(rollout) = release.machine.rollout() {
         let assessment = release.evidence.as_ref().and_then(|evidence| evidence.last());
         return Some(RolloutStatus {
@@ -128,7 +127,7 @@ fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
             steps: rollout.plan.steps.len(),
             weight: release.machine.weight(),
             observed: observed_now(release),
-            verdict,
+            verdict: release.verdict_on(rollout.number).cloned(),
             checks: release.checks_now(),
             harm: assessment
                 .map(|it| Odds { value: odds(it.harm_log_e), bound: 1.0 / rollout.plan.analysis.alpha }),
@@ -155,7 +154,7 @@ fn rollout(service: &ServiceName, release: &Release) -> Option<RolloutStatus> {
             End::Aborted | End::Superseded => Weight::ZERO,
         },
         observed: None,
-        verdict: ended.verdict.clone().or(verdict),
+        verdict: ended.verdict.clone().or_else(|| release.verdict_on(ended.number).cloned()),
         checks: Vec::new(),
         harm: None,
         proof: None,

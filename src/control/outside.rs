@@ -248,8 +248,7 @@ impl Release {
             detail: Box::default(),
         };
         let judgement = self.with_checks(Judgement { decision: Decision::Hold, verdict }, now);
-        self.judgement = Some(judgement.clone());
-        Some(judgement)
+        self.remember(judgement)
     }
 }
 
@@ -266,7 +265,7 @@ impl CheckBook {
 
 fn question(gate: &GateId, release: &Release, now: Timestamp) -> Option<Question> {
     let rollout = release.machine.rollout()?;
-    let verdict = release.judgement.as_ref().map(|judgement| &judgement.verdict);
+    let verdict = release.verdict_on(rollout.number);
     let message = Message::before(gate.at, &gate.service, rollout, verdict, now);
     Some(Question::new(rollout, gate.at, message))
 }

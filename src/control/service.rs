@@ -11,7 +11,7 @@ use super::outside::CheckBook;
 use super::pace::StableTimes;
 use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
-use crate::domain::rollout::{Action, Event, Judgement, Machine};
+use crate::domain::rollout::{Action, Event, Judgement, Machine, Verdict};
 use crate::domain::routing::{EndpointId, Hold, Policy, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
@@ -38,8 +38,8 @@ pub(crate) struct Release {
     pub(crate) evidence: Option<Evidence>,
     /// How fast stable answers.
     pub(crate) times: StableTimes,
-    /// The verdict so far, or the last one.
-    pub(crate) judgement: Option<Judgement>,
+    /// The verdict so far, or the last one, with the number of its rollout.
+    judgement: Option<(u64, Judgement)>,
     /// How the checks of the rollout under way stand.
     pub(crate) checks: CheckBook,
     /// Whether the store has the machine as it is.
@@ -60,9 +60,6 @@ impl ServiceState {
 
     /// Takes over a new spec. Versions and endpoints that stay keep all that is known of them.
     pub(crate) fn respecify(&mut self, spec: Arc<ServiceSpec>, slots: &mut Slots, workers: usize) {
-        if *self.policy != spec.policy {
-            self.policy = Arc::new(spec.policy.clone());
-        }
         let gone: Vec<_> =
             self.versions.keys().filter(|name| !spec.versions.contains_key(*name)).cloned().collect();
         for version in gone.iter().filter_map(|name| self.versions.remove(name)) {
@@ -74,6 +71,20 @@ impl ServiceState {
         }
         self.spec = spec;
         self.dirty = true;
+        self.take_up_policy();
+    }
+
+    /// Brings the policy in line with the spec, but for what a rollout under way rests on: how clients are told apart stays
+    /// as it was when its evidence began, or that would be about other draws than the ones that are made.
+    pub(crate) fn take_up_policy(&mut self) {
+        let mut policy = self.spec.policy.clone();
+        if self.release.as_ref().is_some_and(|release| release.evidence.is_some()) {
+            policy.affinity = self.policy.affinity.clone();
+        }
+        if *self.policy != policy {
+            self.policy = Arc::new(policy);
+            self.dirty = true;
+        }
     }
 
     /// Brings all endpoints in line with the addresses that names have now.
@@ -196,13 +207,19 @@ impl Release {
         }
     }
 
-    /// Does what the machine said, as far as it concerns the evidence.
-    pub(crate) fn act(&mut self, actions: &[Action], spec: &ServiceSpec, workers: usize, now: Timestamp) {
+    /// Does what the machine said, as far as it concerns the evidence: under the policy by which requests are divided now.
+    pub(crate) fn act(
+        &mut self,
+        actions: &[Action],
+        (spec, policy): (&ServiceSpec, &Policy),
+        workers: usize,
+        now: Timestamp,
+    ) {
         for action in actions {
             match (action, self.machine.rollout()) {
                 (Action::OpenEpoch { weight, step }, Some(rollout)) => {
                     let evidence = self.evidence.get_or_insert_with(|| {
-                        let (plan, affinity) = (&rollout.plan, &spec.policy.affinity);
+                        let (plan, affinity) = (&rollout.plan, &policy.affinity);
                         Evidence::new(&Subject { plan, affinity, routes: &spec.routes }, workers, now)
                     });
                     evidence.open(*weight, *step, &self.times, now);
@@ -222,7 +239,19 @@ impl Release {
         let decision = rollout.decide(now, &assessment);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
         let judgement = self.with_checks(judgement, now);
-        self.judgement = Some(judgement.clone());
+        self.remember(judgement)
+    }
+
+    /// Keeps what was judged of the rollout under way, for whoever asks.
+    pub(crate) fn remember(&mut self, judgement: Judgement) -> Option<Judgement> {
+        let number = self.machine.rollout()?.number;
+        self.judgement = Some((number, judgement.clone()));
         Some(judgement)
+    }
+
+    /// What was judged last of this rollout.
+    pub(crate) fn verdict_on(&self, rollout: u64) -> Option<&Verdict> {
+        let (number, judgement) = self.judgement.as_ref()?;
+        (*number == rollout).then_some(&judgement.verdict)
     }
 }

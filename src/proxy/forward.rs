@@ -16,7 +16,7 @@ use super::pool::{Connection, Patience, Pool, SendError};
 use super::upload::{Repeat, RequestBody, Upload};
 use super::view::{ServiceView, View};
 use crate::domain::Timestamp;
-use crate::domain::routing::{EndpointId, Timeouts};
+use crate::domain::routing::{EndpointId, Role, Timeouts};
 
 /// How many endpoints are tried when they can't be connected to.
 const ATTEMPTS: usize = 3;
@@ -44,6 +44,8 @@ pub(super) struct Destination {
     pub(super) service: Rc<ServiceView>,
     /// Index into the service's versions.
     pub(super) version: usize,
+    /// What that is in the rollout; `None`: it was chosen by hand.
+    pub(super) role: Option<Role>,
     pub(super) timeouts: Timeouts,
     /// When the whole exchange must be over.
     pub(super) whole: Option<Timestamp>,
@@ -109,7 +111,15 @@ impl Destination {
         if Rc::ptr_eq(&view, &self.view) {
             return view.pick(&self.service.versions[self.version], tried);
         }
+        if self.is_taken_back(&view) {
+            return None;
+        }
         view.pick(view.same_version(&self.service, self.version)?, tried)
+    }
+
+    /// Whether its version was a canary that gets nothing any more: no new request reaches it, however far that one is.
+    fn is_taken_back(&self, view: &View) -> bool {
+        self.role == Some(Role::Canary) && !view.has_share(&self.service, self.version)
     }
 
     /// Sends the request to this endpoint: on a connection that is open already if there is one, else on a new one.
@@ -127,11 +137,11 @@ impl Destination {
             upload: outbound.upload.clone(),
         };
         if self.connections == Connections::New {
-            return self.send_on_new(pool, outbound, &patience).await;
+            return self.send_on_new(exchange, pool, outbound, &patience).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
             ControlFlow::Break(outcome) => outcome,
-            ControlFlow::Continue(outbound) => self.send_on_new(pool, outbound, &patience).await,
+            ControlFlow::Continue(outbound) => self.send_on_new(exchange, pool, outbound, &patience).await,
         }
     }
 
@@ -164,15 +174,22 @@ impl Destination {
 
     async fn send_on_new(
         &self,
+        exchange: &mut Exchange,
         pool: &Pool,
         outbound: Outbound,
         patience: &Patience,
     ) -> Result<Answered, Failed> {
-        let left = self.whole.map_or(self.timeouts.connect, |whole| whole - patience.clock.now());
+        let began = patience.clock.now();
+        let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
         let mut connection = match pool.connect(&patience.clock, self.timeouts.connect.min(left)).await {
             Ok(connection) => connection,
             Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
         };
+        exchange.connected(patience.clock.now() - began);
+        let view = exchange.worker.view();
+        if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
+            return Err(Failed::Elsewhere(AttemptError::NoEndpoint, Box::new(outbound)));
+        }
         let (spare, left) = (outbound.spare(outbound.left.elsewhere), outbound.left);
         let error = AttemptError::Terminated;
         let died = |spare: Option<Outbound>| match (patience.unheard(), spare.filter(Outbound::is_whole)) {

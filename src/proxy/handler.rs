@@ -65,6 +65,7 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
         view: found.view,
         service: found.service,
         version: assignment.version,
+        role: assignment.role,
         timeouts,
         whole: timeouts.request.map(|limit| exchange.work_began() + limit),
         connections: Connections::Any,
@@ -121,11 +122,16 @@ fn choose_version(
     headers: &HeaderMap,
 ) -> Result<Assignment, Refusal> {
     let client = &exchange.client;
-    let asker =
-        Asker { ip: client.ip, headers, scheme: &client.scheme, host: found.host, now: exchange.started };
+    let asker = Asker {
+        ip: client.ip,
+        headers,
+        scheme: &client.scheme,
+        host: found.host,
+        now: exchange.work_began(),
+    };
     let assignment = assign(&found.service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
     if found.service.split.arm(Role::Canary).is_some() {
-        found.service.budget.borrow_mut().came(exchange.started);
+        found.service.budget.borrow_mut().came(exchange.work_began());
     }
     exchange.assigned(found.service.clone(), &assignment);
     Ok(assignment)

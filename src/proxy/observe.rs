@@ -1,6 +1,7 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod evidence;
 mod line;
 mod sample;
 mod second;
@@ -25,7 +26,6 @@ use super::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
-use crate::domain::routing::Role;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -58,6 +58,9 @@ pub(super) struct Exchange {
     endpoint: Option<SocketAddr>,
     upstream: Option<Duration>,
     waited: Duration,
+    /// How long connecting to endpoints took: that is the network's time, and a version with few requests connects more
+    /// often.
+    connecting: Duration,
     retries: u32,
     status: StatusCode,
     bytes_out: u64,
@@ -106,6 +109,7 @@ impl Exchange {
             endpoint: None,
             upstream: None,
             waited: Duration::ZERO,
+            connecting: Duration::ZERO,
             retries: 0,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             bytes_out: 0,
@@ -126,6 +130,11 @@ impl Exchange {
     /// It stood still for so long because its service was held.
     pub(super) fn waited(&mut self, time: Duration) {
         self.waited += time;
+    }
+
+    /// A connection to an endpoint was made for it.
+    pub(super) fn connected(&mut self, took: Duration) {
+        self.connecting += took;
     }
 
     /// When its work began: at its head, or when its service was released.
@@ -191,7 +200,8 @@ impl Exchange {
             self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
         }
         if let Some(assigned) = self.judged() {
-            assigned.first_byte(self.worker.index, self.work_began(), micros(took), self.blame);
+            let answering = took.saturating_sub(self.connecting);
+            assigned.first_byte(self.worker.index, self.work_began(), micros(answering), self.blame);
         }
     }
 
@@ -298,37 +308,6 @@ impl Exchange {
         cells.request_bytes.add(self.bytes_in());
         cells.response_bytes.add(self.bytes_out);
         cells.ended(MethodLabel::of(&self.method), code, micros(took));
-    }
-
-    fn give_evidence(&self) {
-        let Some(assigned) = &self.assigned else { return };
-        match self.blame {
-            Blame::Others => {}
-            Blame::Nobody => assigned.succeeded(self.worker.index),
-            Blame::Endpoint(reason) => {
-                if assigned.evidence == Some(Role::Canary) {
-                    assigned.keep_sample(|| self.failed_request());
-                }
-                if assigned.failed(self.worker.index, reason) {
-                    // Control decides at once, not at its next tick.
-                    self.worker.wake.notify_one();
-                }
-            }
-        }
-    }
-
-    /// No first byte comes any more from the version that is judged, if none has come.
-    fn end_wait(&self) {
-        let Some(assigned) = self.judged() else { return };
-        let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
-        let blame = if sent { self.blame } else { Blame::Others };
-        let (began, now) = (self.work_began(), self.worker.clock.now());
-        assigned.no_first_byte(self.worker.index, began, micros(now - began), blame);
-    }
-
-    /// Where it is booked, unless another version than the one it was assigned to has it now.
-    fn judged(&self) -> Option<&Assigned> {
-        self.assigned.as_ref().filter(|_| self.asked.is_none())
     }
 
     fn bytes_in(&self) -> u64 {

@@ -15,11 +15,15 @@ use super::forward::{Connections, Destination, Outbound, forward};
 use super::observe::Exchange;
 use super::view::ServiceView;
 use super::worker::Worker;
-use crate::domain::routing::{Policy, Role};
+use crate::domain::Weight;
+use crate::domain::routing::{Policy, Role, Timeouts};
 
 /// The rest of an answer that nobody will see is read up to this size and for so long, for its connection's sake.
 const REST: u64 = 16 * 1024;
 const REST_TIME: Duration = Duration::from_secs(1);
+
+/// An asset that another version may have is waited for no longer than that.
+const MISSING_TIME: Duration = Duration::from_secs(2);
 
 /// What may be done for a request if its version has no good answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +96,7 @@ pub(super) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outb
         exchange.is_no_evidence();
     }
     match to.other(exchange, cause).filter(|_| spare.is_whole()) {
-        Some(other) if cause == Cause::Missing || may_rescue(exchange, &to) => {
+        Some(other) if may_ask_another(exchange, &to) => {
             ask_other(exchange, (cause, other), spare, first).await
         }
         Some(_) | None => first,
@@ -141,8 +145,8 @@ async fn ask_other(
     }
 }
 
-/// Whether what the client sent is small enough to be sent again, and the budget has a rescue left.
-fn may_rescue(exchange: &Exchange, to: &Destination) -> bool {
+/// Whether what the client sent is small enough to be sent again, and the budget has something left.
+fn may_ask_another(exchange: &Exchange, to: &Destination) -> bool {
     let rule = &to.service.policy.rescue;
     let sent = exchange.upload.as_ref().map_or(0, |upload| upload.bytes());
     let small = usize::try_from(sent).is_ok_and(|sent| sent <= rule.max_body);
@@ -164,16 +168,21 @@ impl Destination {
         let known = view.same_version(&self.service, version)?;
         // Stable may have ceased to be stable; a canary that has ceased to be one gets nothing any more.
         let still = on_canary
-            || service
-                .split
-                .arm(Role::Canary)
-                .is_some_and(|arm| service.versions[arm.version].name == known.name);
+            || service.split.arm(Role::Canary).is_some_and(|arm| {
+                arm.weight > Weight::ZERO && service.versions[arm.version].name == known.name
+            });
         let ready = !known.endpoints.is_empty();
         (still && ready).then(|| Self {
             view: view.clone(),
             service: self.service.clone(),
             version,
-            timeouts: self.timeouts,
+            role: Some(if on_canary { Role::Stable } else { Role::Canary }),
+            timeouts: match cause {
+                Cause::Failed => self.timeouts,
+                Cause::Missing => {
+                    Timeouts { response: self.timeouts.response.min(MISSING_TIME), ..self.timeouts }
+                }
+            },
             whole: self.whole,
             // One that has been open for a while may be closed at the other end: there is no second try.
             connections: match cause {

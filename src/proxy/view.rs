@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::pool::Pool;
-use crate::domain::Timestamp;
 use crate::domain::routing::{Budget, EndpointId, Hold, Service, Snapshot, Standing, Version, pick};
+use crate::domain::{Timestamp, Weight};
 
 /// One snapshot as one worker sees it.
 pub(super) struct View {
@@ -83,6 +83,15 @@ impl View {
         let service = self.same_service(earlier)?;
         let name = &earlier.versions[version].name;
         service.versions.iter().find(|version| version.name == *name)
+    }
+
+    /// Whether a version of a service of an earlier view is (still) given a share of its requests.
+    pub(super) fn has_share(&self, earlier: &Rc<ServiceView>, version: usize) -> bool {
+        let name = &earlier.versions[version].name;
+        self.same_service(earlier).is_some_and(|service| {
+            let mut arms = service.split.arms().iter();
+            arms.any(|arm| arm.weight > Weight::ZERO && service.versions[arm.version].name == *name)
+        })
     }
 
     /// The less loaded of two endpoints of a version that are not among `tried`.

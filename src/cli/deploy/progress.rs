@@ -129,9 +129,7 @@ fn line(service: &ServiceStatus, rollout: &RolloutStatus) -> String {
         vec![format!("{}: {} has {}", service.name, rollout.canary, rollout.weight), view::phase(service)];
     if matches!(service.phase.as_str(), "waiting" | "paused") {
         parts.push(rollout.reason.clone());
-    }
-    if service.phase == "paused" {
-        parts.push(format!("adit resume {} goes on", service.name));
+        parts.extend(rollout.next.clone());
     }
     if let Some(verdict) = rollout.verdict.as_ref().filter(|verdict| verdict.canary_requests > 0) {
         parts.extend([outcome(rollout), view::counts(verdict)]);
@@ -208,7 +206,7 @@ mod tests {
             verdict: Some(verdict),
             harm: None,
             proof: None,
-            next: None,
+            next: (phase == "paused").then(|| "`adit resume web` goes on".to_owned()),
             checks: Vec::new(),
             started: String::new(),
             ended: None,
@@ -240,7 +238,7 @@ mod tests {
     #[test]
     fn a_pause_says_why_and_how_to_go_on() {
         let line = shown(&service("paused", 25.0));
-        assert!(line.contains("undecided until max_time; adit resume web goes on"), "{line}");
+        assert!(line.contains("undecided until max_time; `adit resume web` goes on"), "{line}");
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Journal {
         let of_rollout = params![service.as_str(), signed(rollout.number), TOLD];
         let mut events = self.read(&format!("{EVENT} {OF_ROLLOUT}"), of_rollout, event)?;
         events.reverse();
+        let all = "SELECT count(*) FROM events WHERE service = ?1 AND rollout = ?2";
+        let count = |row: &Row<'_>| row.get::<_, i64>(0);
+        let all = self.read(all, params![service.as_str(), signed(rollout.number)], count)?;
+        let all = all.first().and_then(|all| usize::try_from(*all).ok()).unwrap_or_default();
+        let left_out = all.saturating_sub(events.len());
         let mut samples = Vec::new();
         let mut timeline: Vec<Told> = Vec::new();
         for event in events {
@@ -120,7 +125,7 @@ impl Journal {
                 Ok(_) | Err(_) => timeline.push(event.told()),
             }
         }
-        Ok(Some(RolloutStory { rollout, timeline, samples }))
+        Ok(Some(RolloutStory { rollout, left_out, timeline, samples }))
     }
 
     /// The services with a recorded rollout, whether they are configured now or not.

@@ -55,6 +55,9 @@ pub struct RolloutStory {
     /// What it comes to.
     #[serde(flatten)]
     pub rollout: RolloutSummary,
+    /// How many of its first events are not told here, because there are too many; the event stream has all.
+    #[serde(default)]
+    pub left_out: usize,
     /// All that happened, oldest first; failed requests apart.
     pub timeline: Vec<Told>,
     /// Some of the requests that the canary failed, oldest first; at most 20.

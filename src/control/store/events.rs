@@ -10,7 +10,9 @@ use crate::domain::stats::SAMPLES;
 use crate::domain::{ServiceName, Timestamp};
 
 /// Rollouts that are let go at a time: control must not stand still for a history of years.
-const AT_A_TIME: u32 = 100;
+const AT_A_TIME: u32 = 10;
+/// Events of no rollout that are let go at a time.
+const OTHERS_AT_A_TIME: u32 = 500;
 
 impl Store {
     /// Readers of what is written here.
@@ -57,8 +59,12 @@ impl Store {
             let first: Option<i64> =
                 transaction.query_row("SELECT min(started) FROM rollouts", [], |row| row.get(0))?;
             let horizon = before.or(first.filter(|_| !gone.is_empty()));
-            transaction.execute("DELETE FROM events WHERE rollout IS NULL AND at < ?1", params![horizon])?;
-            Ok(u32::try_from(gone.len()).is_ok_and(|gone| gone >= AT_A_TIME))
+            let others = transaction.execute(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE rollout IS NULL AND at < ?1 LIMIT ?2)",
+                params![horizon, OTHERS_AT_A_TIME],
+            )?;
+            let full = |gone: usize, most: u32| u32::try_from(gone).is_ok_and(|gone| gone >= most);
+            Ok(full(gone.len(), AT_A_TIME) || full(others, OTHERS_AT_A_TIME))
         })
     }
 

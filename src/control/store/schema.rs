@@ -1,6 +1,7 @@
 //! The database's tables, and how an older file becomes a newer one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -103,10 +104,15 @@ const STANDING: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// For another process's lock.
+const BUSY: Duration = Duration::from_millis(50);
+
 /// Opens the database, brings it to the newest schema and proves that it can be written.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let sqlite = |cause| StoreError::sqlite(path, cause);
     let mut connection = Connection::open(path).map_err(sqlite)?;
+    // Whoever else writes to the file must not hold up control: what can't be saved at once is tried again.
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
     // FULL: in WAL mode the default may lose the last commits at a power cut.
     connection
         .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))

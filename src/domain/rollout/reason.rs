@@ -35,6 +35,11 @@ pub enum Reason {
     VerdictSuccessful,
     /// The canary is worse.
     VerdictFailed,
+    /// What is looked at beside the traffic is not as it must be.
+    CheckFailed {
+        /// Which check, and what it found: `check smoke: answered 500`.
+        rule: String,
+    },
     /// Undecided until `max_time`.
     MaxTime,
     /// Undecided until `max_time`, nothing speaks against the canary, and the plan says to go on then.
@@ -189,6 +194,7 @@ impl fmt::Display for Reason {
             Self::StableBack => f.write_str("stable has a ready endpoint again"),
             Self::VerdictSuccessful => f.write_str("canary is no worse than stable"),
             Self::VerdictFailed => f.write_str("canary is worse than stable"),
+            Self::CheckFailed { rule } => write!(f, "failed: {rule}"),
             Self::MaxTime => f.write_str("undecided until max_time"),
             Self::NoHarm => f.write_str("undecided until max_time, no harm seen"),
             Self::StableGone => f.write_str("stable is no longer configured, so the canary took over"),

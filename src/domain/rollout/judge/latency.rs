@@ -7,7 +7,7 @@ use super::comparison::Comparison;
 use super::proof::Proof;
 use super::{SlowAnswers, SplitMode};
 use crate::domain::stats::{
-    EpochCounts, LATENCY_ALTERNATIVES, LATENCY_TOLERATED, Pace, Quantile, SlowCounts,
+    ArmCounts, EpochCounts, LATENCY_ALTERNATIVES, LATENCY_TOLERATED, Pace, Quantile, SlowCounts,
 };
 use crate::domain::{Timestamp, Weight};
 
@@ -71,6 +71,20 @@ impl Times {
             one.harm.feed(index, tolerated, split, now);
             one.proof.feed(index, increment.promotable[one.quantile as usize]);
             one.total = one.total.plus(tolerated);
+        }
+    }
+
+    /// Stable failed so many requests. They count as its slow ones where harm is judged: a quick error is no quick answer,
+    /// and without them the share of answers would no longer be the share of requests that the bets rest on. An event that
+    /// is stable's only ever lowers the evidence, so the promise holds.
+    pub(super) fn stable_failed(&mut self, index: usize, failed: u64, split: SplitMode, now: Timestamp) {
+        if failed == 0 || self.pace.is_none() {
+            return;
+        }
+        let stable = ArmCounts { routed: 0, completed: failed, failed };
+        let counts = EpochCounts { canary: ArmCounts::default(), stable };
+        for one in &mut self.quantiles {
+            one.harm.feed(index, counts, split, now);
         }
     }
 

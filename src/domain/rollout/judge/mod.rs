@@ -5,6 +5,7 @@ mod comparison;
 mod latency;
 mod proof;
 mod routes;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,12 @@ use self::comparison::Comparison;
 use self::latency::Times;
 use self::proof::Proof;
 use self::routes::Routes;
+use self::rules::{GuardUse, Rules};
 use super::decision::guard_limit;
 use super::{Analysis, Assessment, Findings, Metric, RouteCounts, SlowAnswers};
 use crate::domain::stats::{
-    Coefficients, EProcess, ERROR_ALTERNATIVES, ERROR_GRID, EpochCounts, GUARD_ALTERNATIVES, Kinds, Margin,
-    Pace, SlowCounts, StableWatch, combine_log_e, guard_coefficients, srm_log_e,
+    EProcess, ERROR_ALTERNATIVES, ERROR_GRID, EpochCounts, GUARD_ALTERNATIVES, Kinds, Margin, Pace,
+    SlowCounts, StableWatch, combine_log_e, srm_log_e,
 };
 use crate::domain::{Timestamp, Weight};
 
@@ -65,22 +67,6 @@ pub enum StepChange {
     New,
     /// The weight changed within the step.
     Same,
-}
-
-/// What was decided before the first request and must not change with what is seen.
-#[derive(Clone, Debug)]
-struct Rules {
-    harm_bound: f64,
-    promote_bound: f64,
-    tolerated: Margin,
-    guard_bets: [Coefficients; GUARD_ALTERNATIVES],
-    guard: GuardUse,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GuardUse {
-    Always,
-    WithoutStable,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +166,7 @@ impl Judge {
         }
         self.feed_guard(index, increment, now);
         self.errors.feed(index, increment, self.split, now);
+        self.times.stable_failed(index, increment.stable.failed, self.split, now);
         self.promote.feed(index, increment);
         self.relaxed.feed(index, increment);
         self.check_split(index);
@@ -333,18 +320,5 @@ impl Judge {
         let errors = (self.promote.log_e(), Metric::Errors);
         let times = self.times.proofs().map(|(quantile, log_e)| (log_e, Metric::Latency(quantile)));
         times.fold(errors, |least, gate| if gate.0 < least.0 { gate } else { least })
-    }
-}
-
-impl Rules {
-    fn new(analysis: &Analysis) -> Self {
-        let tolerated = &analysis.tolerated_rise;
-        Self {
-            harm_bound: -analysis.alpha.ln(),
-            promote_bound: -analysis.promote_margin.alpha.ln(),
-            tolerated: Margin { relative: tolerated.relative, absolute: tolerated.absolute },
-            guard_bets: guard_coefficients(guard_limit(analysis)),
-            guard: if analysis.max_error_rate.is_some() { GuardUse::Always } else { GuardUse::WithoutStable },
-        }
     }
 }

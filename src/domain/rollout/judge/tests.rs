@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
 
 use super::*;
-use crate::domain::rollout::{Advance, Decision, Outcome, StepProgress, decide};
-use crate::domain::stats::{ArmCounts, promote_log_e, realised_log_e};
+use crate::domain::rollout::{Advance, Decision, Latency, Outcome, StepProgress, decide};
+use crate::domain::stats::{ArmCounts, LIMITS, Limits, Quantile, promote_log_e, realised_log_e};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_epoch(Duration::from_secs(seconds))
@@ -217,6 +217,26 @@ fn a_stable_that_fails_does_not_hold_up_its_fix() {
     let mut judge = judge(&Analysis::default(), 10.0);
     (1..60).for_each(|second| judge.feed(1, counts((10, 0), (90, 40)), at(second)));
     assert_eq!(decided(&judge, 60), Decision::Advance, "{:?}", judge.assess(at(60)));
+}
+
+#[test]
+fn quick_errors_of_stable_do_not_make_the_canary_look_slow() {
+    let analysis = Analysis { latency: Some(Latency::default()), ..Analysis::default() };
+    let told = |failed: u64| {
+        let mut judge = Judge::new(&analysis, SplitMode::Independent, at(0)).with_times();
+        judge.open_epoch(1, percent(50.0), StepChange::New, at(0));
+        let limits =
+            Limits { stable: [1_000; LIMITS], tolerated: [1_189; LIMITS], promotable: [1_240; LIMITS] };
+        judge.set_pace(Some(Pace { limits, warmup: Duration::ZERO }));
+        // Of stable's requests half fail at once; those that are answered are as often slow as the canary's.
+        let mut slow = SlowCounts::default();
+        slow.tolerated[Quantile::P50 as usize] = unrouted(counts((1_000, 400), (500, 200)));
+        judge.feed(1, counts((1_000, 0), (1_000, failed)), at(60));
+        judge.feed_slow(1, &slow, at(60));
+        judge.assess(at(60)).harm_log_e
+    };
+    assert!(told(0) > 0.0, "without the errors it would look slow: {}", told(0));
+    assert!(told(500) < 0.0, "{}", told(500));
 }
 
 #[test]

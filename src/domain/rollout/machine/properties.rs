@@ -257,7 +257,7 @@ fn gives_leave(record: &Transition) -> bool {
         // By order of the plan, out of a preview.
         Reason::PreviewOver => record.from == PhaseName::Stepping,
         Reason::NotAllReady | Reason::StableLost | Reason::StableBack => false,
-        Reason::VerdictFailed | Reason::MaxTime => false,
+        Reason::VerdictFailed | Reason::CheckFailed { .. } | Reason::MaxTime => false,
         Reason::GateReached { .. } | Reason::GateOpened { .. } | Reason::HookRefused { .. } => false,
         Reason::WouldAdvance | Reason::WouldAbort | Reason::WouldTimeOut | Reason::WouldPromote => false,
         Reason::NoHarm | Reason::BakeOver | Reason::NotReadyInTime => false,

@@ -61,7 +61,11 @@ impl Machine {
                 rollout.note_once(now, cause(Reason::WouldAbort, judgement))
             }
             (Place::Step(_) | Place::Weight | Place::Bake, OnFailure::Abort) => {
-                self.end(now, End::Aborted, cause(Reason::VerdictFailed, judgement))
+                let reason = match judgement.verdict.is_of_check() {
+                    true => Reason::CheckFailed { rule: judgement.verdict.rule.clone() },
+                    false => Reason::VerdictFailed,
+                };
+                self.end(now, End::Aborted, cause(reason, judgement))
             }
             (place @ (Place::Step(_) | Place::Weight | Place::Bake), OnFailure::Freeze) => {
                 rollout.freeze(now, place, cause(Reason::VerdictFailed, judgement))
