@@ -145,3 +145,31 @@ fn an_abort_moves_every_client_with_a_cookie_to_stable_at_once() {
     proxy.publish(aborted);
     assert!(cookies.iter().all(|cookie| ask(cookie) == "v1"));
 }
+
+#[test]
+fn a_request_under_way_at_an_abort_reaches_no_other_endpoint_of_the_canary() {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+    // Each takes a request, waits, and dies with it: a GET is then tried elsewhere.
+    let dying = || {
+        let gate = gate.clone();
+        Scripted::start(move |wire| {
+            if wire.request().is_some() {
+                drop(gate.lock().unwrap().recv());
+            }
+        })
+    };
+    let (first, second, stable) = (dying(), dying(), Scripted::saying("v1"));
+    let web = Web::canary(&[stable.address], &[first.address, second.address], 100.0);
+    let mut aborted = web.again();
+    aborted.set_weight(0.0);
+    let proxy = Proxy::start(web);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let heads = || first.heads().len() + second.heads().len();
+    eventually("the canary has the request", || heads() == 1);
+    proxy.publish(aborted);
+    assert_eq!(proxy.get("/").text(), "v1", "the abort is in force");
+    drop(go);
+    assert_eq!((client.reply().status, heads()), (502, 1));
+}
