@@ -11,7 +11,7 @@ use super::{print, tell};
 pub(super) struct Args {
     #[command(flatten)]
     order: tell::Args,
-    /// Leave all steps: the canary becomes stable
+    /// Leave all steps, and the bake: the canary becomes stable
     #[arg(long)]
     full: bool,
 }
