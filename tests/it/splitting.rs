@@ -116,3 +116,23 @@ fn the_share_of_a_version_without_a_ready_endpoint_goes_to_the_others() {
     tally.assert_all_good();
     assert!(tally.of("v2") > 100, "{tally:?}");
 }
+
+#[test]
+fn how_clients_are_told_apart_stays_while_a_rollout_rests_on_it() {
+    let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
+    let versions = web(&[("v1", &[&v1]), ("v2", &[&v2])]);
+    let affinity = "[services.web.affinity]\nby = \"cookie\"\n";
+    let adit = Adit::start(&format!("{versions}{affinity}{}", staying_at(50.0)));
+    adit.wait_until_all_ready();
+    adit.release("v2");
+    adit.wait_for_weight(50.0);
+    adit.edit(|text| text.replace("by = \"cookie\"", "by = \"none\""));
+    adit.cli(&["reload"]).expect_code(0);
+    let gets_cookie = || {
+        let answer = adit.client().get("/").expect("an answer");
+        answer.head.field("set-cookie").is_some()
+    };
+    assert!(gets_cookie(), "the rollout under way goes on by cookie");
+    adit.cli(&["abort", "web"]).expect_code(0);
+    assert!(!gets_cookie(), "afterwards the config has its way");
+}
