@@ -148,14 +148,14 @@ fn an_abort_moves_every_client_with_a_cookie_to_stable_at_once() {
 
 #[test]
 fn a_request_under_way_at_an_abort_reaches_no_other_endpoint_of_the_canary() {
-    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (go, gate) = std::sync::mpsc::sync_channel::<()>(1);
     let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
     // Each takes a request, waits, and dies with it: a GET is then tried elsewhere.
     let dying = || {
         let gate = gate.clone();
         Scripted::start(move |wire| {
             if wire.request().is_some() {
-                drop(gate.lock().unwrap().recv());
+                let _gone = gate.lock().unwrap().recv();
             }
         })
     };
