@@ -4,6 +4,7 @@
 mod order;
 mod overlay;
 mod record;
+mod same_build;
 
 use std::net::SocketAddr;
 
