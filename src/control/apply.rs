@@ -145,7 +145,13 @@ impl Control {
         let spec = service.spec.clone();
         let _withdrawn = self.decide(name, None, |machine| {
             let stable = machine.stable().clone();
-            Ok(machine.on(now, Event::Wanted(Wanted { release: &stable, plan: &spec.rollout, salt: (0, 0) })))
+            let wanted = Wanted { release: &stable, plan: &spec.rollout, salt: (0, 0) };
+            let mut actions = machine.on(now, Event::Wanted(wanted));
+            // If stable was wanted already, as during an undo's rollout, that ended nothing.
+            if machine.rollout().is_some() {
+                actions.extend(machine.operator(now, Operator::Abort)?);
+            }
+            Ok(actions)
         });
     }
 

@@ -4,6 +4,7 @@
 mod order;
 mod overlay;
 mod record;
+mod same_build;
 
 use std::net::SocketAddr;
 
@@ -100,20 +101,39 @@ impl Control {
         Ok(next)
     }
 
-    /// Starts the rollout. To deploy an aborted version once more is to order that it is tried again.
+    /// Starts the rollout, in the place of any other. To deploy an aborted version once more is to order that it is tried
+    /// again.
     fn start_deployed(&mut self, name: &ServiceName, by: &By, now: Timestamp) -> Result<(), DeployError> {
-        let started = self.want_by(name, Some(by), now).and_then(|()| {
-            let machine = self.machine_of(name);
-            let idle = machine.is_some_and(|it| it.rollout().is_none() && it.wanted_release() != it.stable());
-            if idle { self.operate(name, &Verb::Retry(None), by, now) } else { Ok(()) }
-        });
-        started.map_err(|error| match error {
+        let not_started = |error| match error {
             CommandError::NotSaved(why) => CommandError::NotSaved(format!(
                 "the deploy is kept, but its rollout did not start: {why}. It starts as soon as it can be saved"
-            ))
-            .into(),
-            other => other.into(),
-        })
+            )),
+            other => other,
+        };
+        self.want_by(name, Some(by), now).map_err(not_started)?;
+        self.end_another_rollout(name, by, now)?;
+        let machine = self.machine_of(name);
+        let idle = machine.is_some_and(|it| it.rollout().is_none() && it.wanted_release() != it.stable());
+        if idle {
+            self.operate(name, &Verb::Retry(None), by, now).map_err(not_started)?;
+        }
+        Ok(())
+    }
+
+    /// What was wanted already supersedes nothing: a rollout that goes elsewhere, such as an undo's, would win.
+    fn end_another_rollout(
+        &mut self,
+        name: &ServiceName,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let other = |machine: &Machine| {
+            machine.rollout().is_some_and(|rollout| rollout.canary != *machine.wanted_release())
+        };
+        if self.machine_of(name).is_some_and(other) {
+            return self.operate(name, &Verb::Abort, by, now);
+        }
+        Ok(())
     }
 
     /// What stays deployed under this config.

@@ -266,12 +266,13 @@ fn an_aborted_version_that_is_deployed_again_is_tried_again() {
 }
 
 #[test]
-fn other_endpoints_for_the_canary_are_taken_over_within_the_rollout() {
+fn other_endpoints_for_the_same_digest_are_taken_over_within_the_rollout() {
     let world = world(&staying_at(50.0));
-    world.adit.cli(&refs(&world.deploy(&[]))).expect_code(0);
+    let same = ["--image", "r/web@sha256:aa"];
+    world.adit.cli(&refs(&world.deploy(&same))).expect_code(0);
     world.adit.wait_for_weight(50.0);
     let recreated = Endpoint::start("v2");
-    world.adit.cli(&refs(&deploy("v2", &recreated, &[]))).expect_code(0);
+    world.adit.cli(&refs(&deploy("v2", &recreated, &same))).expect_code(0);
     let address = recreated.address().to_string();
     world.adit.wait_for_web("the new endpoint serves alone", |web| {
         let endpoints = &version(web, "v2").endpoints;
@@ -281,6 +282,42 @@ fn other_endpoints_for_the_canary_are_taken_over_within_the_rollout() {
     let web = world.adit.wait_for_weight(50.0);
     assert_eq!(number(&web), 1);
     assert!(recreated.requests() > 0, "{web:?}");
+}
+
+#[test]
+fn other_endpoints_for_a_version_that_users_have_are_refused_and_get_no_request() {
+    let world = world(&staying_at(50.0));
+    let unknown = Endpoint::start("v2");
+    world.adit.cli(&refs(&world.deploy(&[]))).expect_code(0);
+    world.adit.wait_for_weight(50.0);
+    for role in ["v2 is the canary with", "v2 is stable with"] {
+        let address = world.v2.address().to_string();
+        world.adit.cli(&refs(&deploy("v2", &unknown, &[]))).expect_code(6).expect_words(&[
+            role,
+            &address,
+            "a version name of its own",
+        ]);
+        Load::on(world.adit.address()).requests(200).run().assert_all_good();
+        if role.contains("canary") {
+            world.adit.cli(&["promote", "web", "--full"]).expect_code(0);
+        }
+    }
+    assert_eq!((stable(&world.adit.web()), unknown.requests()), ("v2", 0));
+}
+
+#[test]
+fn of_two_deploys_of_one_name_with_different_endpoints_exactly_one_wins() {
+    let world = world(&staying_at(50.0));
+    let other = Endpoint::start("v2");
+    let children = [&world.v2, &other].map(|endpoint| start(&world.adit, &deploy("v2", endpoint, &[])));
+    let [one, two] = children.map(end);
+    let mut codes = [one.0, two.0];
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(6)], "{one:?} {two:?}");
+    let winner = if one.0 == Some(0) { &world.v2 } else { &other };
+    let endpoints = version(&world.adit.web(), "v2").endpoints.clone();
+    assert_eq!(endpoints.len(), 1, "{endpoints:?}");
+    assert_eq!(endpoints[0].endpoint, winner.address().to_string());
 }
 
 #[test]

@@ -13,6 +13,16 @@ fn promoted() -> (Endpoint, Endpoint, Adit) {
     (v1, v2, adit)
 }
 
+/// v2 is stable; an undo has begun a rollout of v1, which waits: v1 is down.
+fn undoing() -> (Endpoint, Endpoint, Adit) {
+    let (v1, v2, adit) = promoted();
+    v1.script(|script| script.health = 503);
+    adit.wait_for_web("v1 is down", |web| version(web, "v1").endpoints.iter().all(|e| e.state == "down"));
+    adit.cli(&["undo", "web"]).expect_code(0);
+    assert_eq!(adit.web().phase, "waiting", "nothing is sent to what is down");
+    (v1, v2, adit)
+}
+
 #[test]
 fn after_an_undo_is_acknowledged_every_new_request_goes_to_the_old_version() {
     let (_v1, v2, adit) = promoted();
@@ -48,15 +58,43 @@ fn what_was_undone_is_not_started_again_by_a_restart_or_a_reload() {
 
 #[test]
 fn a_version_that_is_not_warm_comes_back_by_a_rollout() {
-    let (v1, _v2, adit) = promoted();
-    v1.script(|script| script.health = 503);
-    adit.wait_for_web("v1 is down", |web| version(web, "v1").endpoints.iter().all(|e| e.state == "down"));
-    adit.cli(&["undo", "web"]).expect_code(0);
-    assert_eq!(adit.web().phase, "waiting", "nothing is sent to what is down");
+    let (v1, _v2, adit) = undoing();
     v1.script(|script| script.health = 200);
     let web = adit.wait_for_weight(50.0);
     let names = (web.stable.as_ref().map(|v| v.as_str()), web.canary.as_ref().map(|v| v.as_str()));
     assert_eq!(names, (Some("v2"), Some("v1")), "{web:?}");
+}
+
+/// No rollout is under way, the undo's was aborted, and v2 is stable still.
+fn assert_over(adit: &Adit) {
+    let web = adit.web();
+    let last = web.rollout.as_ref().map(|rollout| (rollout.number, rollout.outcome.as_deref()));
+    let stable = web.stable.as_ref().map(|stable| stable.as_str());
+    assert_eq!(
+        (web.phase.as_str(), stable, last),
+        ("idle", Some("v2"), Some((2, Some("aborted")))),
+        "{web:?}"
+    );
+}
+
+#[test]
+fn a_deploy_of_stable_that_replaces_ends_the_rollout_of_an_undo() {
+    let (_v1, _v2, adit) = undoing();
+    adit.cli(&["deploy", "web", "--version", "v2"]).expect_code(6).expect_words(&["rollout 2 of v1"]);
+    let ended = adit.cli(&["deploy", "web", "--version", "v2", "--replace", "--wait"]).expect_code(0);
+    assert!(ended.stdout.contains("v2 is stable"), "{}", ended.stdout);
+    assert_over(&adit);
+}
+
+#[test]
+fn the_rollout_of_an_undo_does_not_outlive_a_change_to_fixed_weights() {
+    let (_v1, _v2, adit) = undoing();
+    let (release, weights) = ("release = \"v2\"", "weights = { v1 = 0, v2 = 100 }");
+    adit.edit(|text| text.replace(release, weights));
+    adit.cli(&["reload"]).expect_code(0);
+    adit.edit(|text| text.replace(weights, release));
+    adit.cli(&["reload"]).expect_code(0);
+    assert_over(&adit);
 }
 
 #[test]

@@ -38,6 +38,8 @@ impl Target {
         let own = status.rollout.as_ref().filter(|rollout| Some(rollout.number) == self.number);
         match own {
             Some(rollout) => self.end_of(rollout, status),
+            // Nothing of its own to wait for, but what is under way may take its place.
+            None if is_stable && self.number.is_none() && under_way(status) => Fate::UnderWay,
             None if is_stable => Fate::Promoted(format!("{service}: {version} is stable")),
             None => Fate::GivenUp(match &status.rollout {
                 Some(other) => format!(
@@ -79,6 +81,10 @@ impl Target {
             None => format!("the deploy of {}", self.version),
         }
     }
+}
+
+fn under_way(status: &ServiceStatus) -> bool {
+    status.rollout.as_ref().is_some_and(|rollout| rollout.outcome.is_none())
 }
 
 #[cfg(test)]
@@ -163,5 +169,14 @@ mod tests {
             assert!(matches!(target.fate(&status), Fate::Promoted(_)));
         }
         assert_eq!(Target::new(&status("v1", Some(rollout(3, "v2", None))), "v2").number, Some(3));
+    }
+    #[test]
+    fn what_is_stable_while_another_rollout_is_under_way_is_not_decided_yet() {
+        let undoing = status("v2", Some(rollout(4, "v1", None)));
+        let target = Target::new(&undoing, "v2");
+        assert_eq!(target.fate(&undoing), Fate::UnderWay);
+        let ended = |stable, outcome| target.fate(&status(stable, Some(rollout(4, "v1", Some(outcome)))));
+        assert!(matches!(ended("v2", "aborted"), Fate::Promoted(_)));
+        assert!(matches!(ended("v1", "promoted"), Fate::GivenUp(_)));
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::DeployError;
 use super::record::{Deployed, Deployments, Intent, has_users, shares};
+use super::same_build::{refuse_another_build, sorted};
 use crate::config::spec::{Build, EndpointAddress, ServiceSpec, Traffic, VersionSpec};
 use crate::config::{build, comes_back, not_a_name};
 use crate::control::{By, CommandError};
@@ -193,13 +194,18 @@ impl Site<'_> {
     /// What the order leaves open is as it is known; what it says must agree with the config.
     fn complete(&self, wish: Wish) -> Result<Wish, DeployError> {
         let Some(known) = self.known(&wish.version) else { return Ok(wish) };
+        let of_the_config = self.file.versions.contains_key(&wish.version);
+        if !of_the_config {
+            let image = wish.build.image.as_deref();
+            refuse_another_build(self.machine, &wish.version, &known, &wish.endpoints, image)?;
+        }
         let endpoints = if wish.endpoints.is_empty() { known.endpoints.clone() } else { wish.endpoints };
         let build = Build {
             image: wish.build.image.or_else(|| known.build.image.clone()),
             revision: wish.build.revision.or_else(|| known.build.revision.clone()),
             created: wish.build.created.or_else(|| known.build.created.clone()),
         };
-        if self.file.versions.contains_key(&wish.version) {
+        if of_the_config {
             self.agree(&wish.version, &known, &endpoints, &build)?;
         }
         Ok(Wish { version: wish.version, endpoints, build })
@@ -212,11 +218,6 @@ impl Site<'_> {
         endpoints: &[EndpointAddress],
         build: &Build,
     ) -> Result<(), DeployError> {
-        let sorted = |endpoints: &[EndpointAddress]| {
-            let mut sorted = endpoints.to_vec();
-            sorted.sort();
-            sorted
-        };
         let same_image = file.build.image == build.image
             || (build.digest().is_some() && file.build.digest() == build.digest());
         let differing: Vec<_> = [

@@ -10,7 +10,7 @@ use super::overlay::{clash, overlay};
 use super::record::Deployments;
 use super::{CommandError, DeployError};
 use crate::config::parse;
-use crate::config::spec::{EndpointAddress, ServiceSpec, Spec, Traffic};
+use crate::config::spec::{ServiceSpec, Spec, Traffic};
 use crate::control::By;
 use crate::domain::rollout::{Event, Machine, Operator, Wanted};
 use crate::domain::{ServiceName, Timestamp, VersionName};
@@ -315,14 +315,77 @@ fn the_same_order_again_changes_nothing() {
     assert_eq!(world.prepare(&brief).unwrap(), before.0, "what is left open is as it is known");
 }
 
+fn with_image(order: DeployOrder, image: &str) -> DeployOrder {
+    DeployOrder { image: Some(image.to_owned()), ..order }
+}
+
+fn ports(world: &World, version: &str) -> Vec<String> {
+    world.wanted().versions[version].endpoints.iter().map(ToString::to_string).collect()
+}
+
 #[test]
-fn other_endpoints_for_a_deployed_version_take_the_place_of_the_first() {
+fn a_version_that_users_have_moves_only_when_equal_digests_prove_that_it_is_the_same_build() {
     let mut world = World::new(one_version());
-    world.deploy(&order("v2", &[9002])).unwrap();
-    world.deploy(&order("v2", &[9102])).unwrap();
-    let expected: EndpointAddress = "127.0.0.1:9102".parse().unwrap();
-    assert_eq!(world.wanted().versions["v2"].endpoints, [expected]);
-    assert_eq!(world.machine.next_number(), 2, "it is the same rollout");
+    world.deploy(&with_image(order("v2", &[9002]), "r/web:2@sha256:aa")).unwrap();
+    for (port, role) in [(9102, "the canary"), (9202, "stable")] {
+        let before = ports(&world, "v2");
+        for unproven in [
+            order("v2", &[port]),
+            DeployOrder { replace: true, ..order("v2", &[port]) },
+            order("v2", &[9002, port]),
+        ] {
+            let why = conflict(world.prepare(&unproven));
+            let words = format!("v2 is {role} with {}; other endpoints", before.join(", "));
+            assert!(why.starts_with(&words) && why.contains("name@sha256:…"), "{why}");
+        }
+        world.deploy(&with_image(order("v2", &[port]), "r/web@sha256:aa")).unwrap();
+        assert_eq!(ports(&world, "v2"), [format!("127.0.0.1:{port}")]);
+        assert_eq!(world.machine.next_number(), 2, "it is the same rollout");
+        drop(world.machine.operator(NOW, Operator::PromoteFull));
+    }
+}
+
+#[test]
+fn a_version_that_users_have_without_a_digest_does_not_move_at_all() {
+    let mut world = World::new(one_version());
+    world.deploy(&with_image(order("v2", &[9002]), "r/web:2")).unwrap();
+    world.promote();
+    let why = conflict(world.prepare(&with_image(order("v2", &[9102]), "r/web:2")));
+    assert!(why.contains("v2 is stable with 127.0.0.1:9002") && why.contains("without a digest"), "{why}");
+}
+
+#[test]
+fn a_version_that_users_have_gets_no_other_image() {
+    for (known, other) in [
+        (None, "r/web:3"),
+        (None, "r/web@sha256:bb"),
+        (Some("r/web:2"), "r/web:3"),
+        (Some("r/web:2"), "r/web:2@sha256:aa"),
+        (Some("r/web@sha256:aa"), "r/web@sha256:bb"),
+        (Some("r/web@sha256:aa"), "r/web:2"),
+    ] {
+        let mut world = World::new(one_version());
+        let first = DeployOrder { image: known.map(str::to_owned), ..order("v2", &[9002]) };
+        world.deploy(&first).unwrap();
+        for role in ["the canary", "stable"] {
+            for endpoints in [&[9002][..], &[9102]] {
+                let why = conflict(world.prepare(&with_image(order("v2", endpoints), other)));
+                let words = format!("v2 is {role} with {}; `{other}`", known.unwrap_or("no image"));
+                assert!(why.starts_with(&words), "{why}");
+            }
+            world.deploy(&first).unwrap();
+            drop(world.machine.operator(NOW, Operator::PromoteFull));
+        }
+    }
+}
+
+#[test]
+fn an_aborted_version_may_be_deployed_with_other_endpoints_and_another_tag() {
+    let mut world = World::new(one_version());
+    world.deploy(&with_image(order("v2", &[9002]), "r/web:2")).unwrap();
+    world.machine.operator(NOW, Operator::Abort).unwrap();
+    world.deploy(&with_image(order("v2", &[9102]), "r/web:3")).unwrap();
+    assert_eq!(ports(&world, "v2"), ["127.0.0.1:9102"]);
 }
 
 #[test]
@@ -373,6 +436,17 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 impl World {
+    /// Whether what was stable or canary, and still is, has the endpoints that it had.
+    fn same_builds(&self, machine: &Machine, wanted: &ServiceSpec) -> bool {
+        let canary = |machine: &Machine| machine.rollout().map(|it| (it.number, it.canary.clone()));
+        let still = canary(machine).filter(|before| canary(&self.machine).as_ref() == Some(before));
+        let used = [machine.stable().clone()].into_iter().chain(still.map(|(_, version)| version));
+        let now = self.wanted();
+        used.filter(|version| !self.service().versions.contains_key(version)).all(|version| {
+            now.versions.get(&version).is_none_or(|it| it.endpoints == wanted.versions[&version].endpoints)
+        })
+    }
+
     /// As control does it: what can't be is refused and changes nothing.
     fn meet(&mut self, happening: &Happening) {
         match happening {
@@ -400,7 +474,9 @@ proptest! {
     ) {
         let mut world = World::new(two_versions("v1"));
         for happening in &happenings {
+            let before = (world.machine.clone(), world.wanted());
             world.meet(happening);
+            prop_assert!(world.same_builds(&before.0, &before.1), "{happening:?}: {before:?}");
             let wanted = world.wanted();
             prop_assert!(wanted.versions.contains_key(world.machine.stable()), "{happening:?}: {wanted:?}");
             if let Some(rollout) = world.machine.rollout() {
