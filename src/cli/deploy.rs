@@ -26,7 +26,9 @@ Examples:
 
 The deployed version goes before the config's `release` until the config names another one. It is kept through restarts.
 With --wait it exits 0 once promoted, 4 when aborted or replaced, 5 after --timeout (the rollout goes on then).
-It exits 6 when the rollout of another version is under way: --replace takes its place.")]
+It exits 6 when the rollout of another version is under way: --replace takes its place. So it does when
+the version is stable or the canary and other endpoints or another image are given, unless both images have the same
+digest: another build needs a version name of its own.")]
 pub(super) struct Args {
     #[command(flatten)]
     order: tell::Args,
