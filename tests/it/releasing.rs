@@ -288,3 +288,25 @@ fn polling_the_status_does_not_keep_the_program_from_its_work() {
     adit.wait_for_outcome("promoted");
     load.stop().assert_all_good();
 }
+
+#[test]
+fn a_rollout_shows_no_verdict_of_the_one_before() {
+    let (v1, v2, v3) = (Endpoint::start("v1"), Endpoint::start("v2"), Endpoint::start("v3"));
+    let versions: [(&str, &[&Endpoint]); 3] = [("v1", &[&v1]), ("v2", &[&v2]), ("v3", &[&v3])];
+    v2.script(|script| script.answer = Answer::Status(500));
+    v3.script(|script| script.health = 503);
+    let adit = Adit::start(&format!("{}{}", web(&versions), staying_at(50.0)));
+    adit.wait_until_ready();
+    let load = Load::on(adit.address()).start();
+    adit.release("v2");
+    let web = adit.wait_for_outcome("aborted");
+    assert!(web.rollout.is_some_and(|rollout| rollout.verdict.is_some()));
+    adit.release("v3");
+    let web = adit.wait_for_web("v3 is waited for", |web| web.phase == "waiting");
+    let rollout = web.rollout.expect("a rollout");
+    assert_eq!(rollout.verdict, None);
+    // And it says what it waits for.
+    let next = rollout.next.expect("words");
+    assert!(next.contains("not ready") && next.contains("503"), "{next}");
+    drop(load.stop());
+}
