@@ -75,7 +75,7 @@ fn deploy(args: &Args) -> Result<Exit, Failure> {
         return wait(args, &client, answer);
     }
     let service: ServiceStatus = client.read(&answer)?;
-    let shown = if args.json { document(&answer) } else { view::summary(&service) };
+    let shown = if args.json { print::document(&answer) } else { view::summary(&service) };
     Ok(print::finish(Ok(shown)))
 }
 
@@ -84,7 +84,7 @@ fn wait(args: &Args, client: &Client, answer: Bytes) -> Result<Exit, Failure> {
     let mut progress = if args.json { Progress::beside_json() } else { Progress::on_stdout() };
     let end = follow::follow(client, (&target, answer), args.timeout, &mut progress)?;
     if args.json
-        && let Err(error) = print::out(&document(&end.status))
+        && let Err(error) = print::out(&print::document(&end.status))
     {
         return Ok(print::unheard(&error));
     }
@@ -100,11 +100,6 @@ fn said(args: &Args) -> Vec<(&'static str, Value)> {
         ("replace", json!(args.replace)),
     ];
     required.into_iter().chain(optional).collect()
-}
-
-/// As it came: a newer Adit may say more than this program knows.
-fn document(body: &[u8]) -> String {
-    format!("{}\n", String::from_utf8_lossy(body.trim_ascii()))
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

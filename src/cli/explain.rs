@@ -32,7 +32,7 @@ fn shown(args: &Args, look: Look) -> Result<String, Failure> {
     let number = args.number.map_or_else(|| "last".to_owned(), |number| number.to_string());
     let body = client.get(&format!("{service}/rollouts/{number}"))?;
     if args.json {
-        return Ok(format!("{}\n", String::from_utf8_lossy(body.trim_ascii())));
+        return Ok(print::document(&body));
     }
     let told: RolloutStory = client.read(&body)?;
     let now = if told.rollout.ended.is_none() { standing(&client, &service) } else { None };

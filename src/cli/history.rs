@@ -39,7 +39,7 @@ fn shown(args: &Args, look: Look) -> Result<String, Failure> {
     let before = args.before.map(|before| format!("&before={before}")).unwrap_or_default();
     let body = client.get(&format!("{rollouts}?limit={}{before}", args.limit))?;
     if args.json {
-        return Ok(format!("{}\n", String::from_utf8_lossy(body.trim_ascii())));
+        return Ok(print::document(&body));
     }
     Ok(render(&client.read(&body)?, args.service.as_deref(), look))
 }

@@ -32,6 +32,11 @@ pub(super) fn unheard(error: &io::Error) -> Exit {
     Exit::Failure
 }
 
+/// A JSON document from the admin API, as it came: a newer Adit may say more than this program knows.
+pub(super) fn document(body: &[u8]) -> String {
+    format!("{}\n", String::from_utf8_lossy(body.trim_ascii()))
+}
+
 /// Shows how a verb ended.
 pub(super) fn finish(outcome: Result<String, Failure>) -> Exit {
     match outcome.map(|text| out(&text)) {

@@ -75,8 +75,7 @@ fn glance(client: &Client, args: &Args, look: Look) -> Result<String, Failure> {
         None => client.get("/v1/status")?,
     };
     if args.json {
-        // As it came: a newer Adit may say more than this program knows.
-        return Ok(format!("{}\n", String::from_utf8_lossy(body.trim_ascii())));
+        return Ok(print::document(&body));
     }
     Ok(match &args.service {
         Some(_) => view::render_service(&client.read(&body)?, look),

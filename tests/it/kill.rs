@@ -63,7 +63,8 @@ fn kill_9_at_any_moment_advances_nothing_and_loses_nothing_that_was_shown() {
         "most kills must hit a rollout with a weight: {} of {kills}",
         times.len()
     );
-    // The first check of an endpoint may lose a packet: TCP sends it again after a second.
+    // Once in more than a thousand kills, on a machine with nine times the work it can do, it took 1.04 s; why is not
+    // known. One in twenty may be late, none by much.
     let late = times.iter().filter(|time| **time > BACK).count();
     assert!(late * 20 <= times.len() && longest <= 3 * BACK, "{late} of {}: {times:?}", times.len());
 }
