@@ -21,7 +21,7 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Shared, Stopper, Workers};
+use crate::proxy::{Listener, Shared, Stopper, Workers};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
@@ -66,8 +66,8 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let addresses: Vec<_> = spec.listeners.iter().map(|listener| listener.address).collect();
-    let bound = Workers::bind(&addresses, workers).map_err(said)?;
+    let listeners = spec.listeners.iter().map(|listener| Listener { address: listener.address });
+    let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
     let log = match spec.access_log {

@@ -273,6 +273,8 @@ fn failures(version: &VersionState) -> u64 {
         ErrorReason::DestinationUnavailable
         | ErrorReason::DestinationNotFound
         | ErrorReason::HttpRequestError
+        | ErrorReason::HttpRequestDenied
+        | ErrorReason::ConnectionLimitReached
         | ErrorReason::ProxyInternalError => false,
         ErrorReason::ConnectionRefused
         | ErrorReason::ConnectionTimeout
@@ -280,7 +282,10 @@ fn failures(version: &VersionState) -> u64 {
         | ErrorReason::HttpResponseTimeout
         | ErrorReason::HttpResponseIncomplete
         | ErrorReason::HttpProtocolError
-        | ErrorReason::HttpServerError => true,
+        | ErrorReason::HttpServerError
+        | ErrorReason::HttpUpgradeFailed
+        | ErrorReason::TlsCertificateError
+        | ErrorReason::TlsProtocolError => true,
     };
     let reasons = || ErrorReason::ALL.iter().filter(of_endpoints);
     version.cells.sum(|cells| reasons().map(|reason| cells.errors(*reason)).sum())

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::endpoint::pool::{Connection, Pool};
 use super::fault::AttemptError;
 use super::observe::{End, Exchange};
-use super::pool::{Connection, Pool};
 use crate::domain::Timestamp;
 
 /// The body of a response as a client gets it.

@@ -9,7 +9,7 @@ use crate::domain::stats::ErrorReason;
 
 /// Who is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Client,
     Endpoint,
     Proxy,
@@ -17,7 +17,7 @@ pub(super) enum Fault {
 
 /// Why an attempt on an endpoint gave no answer, or half of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AttemptError {
+pub(crate) enum AttemptError {
     /// The version has no endpoint that may be tried.
     NoEndpoint,
     /// Our own lack: no file descriptor, no port, no memory for a connection.
@@ -40,7 +40,7 @@ pub(super) enum AttemptError {
 
 /// What a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientFault {
+pub(crate) enum ClientFault {
     /// Its body breaks the rules of the protocol, or broke off.
     BrokenBody,
     /// It sent nothing for too long in the middle of a body.
@@ -51,7 +51,7 @@ pub(super) enum ClientFault {
 }
 
 impl AttemptError {
-    pub(super) fn fault(self) -> Fault {
+    pub(crate) fn fault(self) -> Fault {
         match self {
             Self::NoSocket => Fault::Proxy,
             Self::Client(_) => Fault::Client,
@@ -65,7 +65,7 @@ impl AttemptError {
         }
     }
 
-    pub(super) fn reason(self) -> ErrorReason {
+    pub(crate) fn reason(self) -> ErrorReason {
         match self {
             Self::NoEndpoint => ErrorReason::DestinationUnavailable,
             Self::NoSocket => ErrorReason::ProxyInternalError,
@@ -79,7 +79,7 @@ impl AttemptError {
         }
     }
 
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoEndpoint | Self::NoSocket => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused | Self::Terminated | Self::Malformed | Self::Incomplete => StatusCode::BAD_GATEWAY,
@@ -91,7 +91,7 @@ impl AttemptError {
     }
 
     /// What becomes of a failed `connect`.
-    pub(super) fn of_connect(error: &io::Error) -> Self {
+    pub(crate) fn of_connect(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::ConnectTimeout,
             _ if is_our_lack(error) => Self::NoSocket,
@@ -101,7 +101,7 @@ impl AttemptError {
 }
 
 /// Whether the machine, not the other side, is what's missing: EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL.
-pub(super) fn is_our_lack(error: &io::Error) -> bool {
+pub(crate) fn is_our_lack(error: &io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     const ENOMEM: i32 = 12;

@@ -1,30 +1,19 @@
 //! THE DATA PLANE: carries requests on worker threads of its own. It imports domain, telemetry and the clock, never
 //! control, config, provider or health: all it knows of them is one snapshot.
 //!
-//! The way of a request: `listeners` -> `worker` accepts -> `connection` finds the protocol -> `handler`: `normalize`,
-//! the snapshot's matcher, `assign`, `forward` (with `pool`, `headers`, `upload`) -> `answer` streams the body back ->
-//! `observe` counts when it has ended.
+//! The way of a request: `worker` accepts on the sockets of `client::listeners` -> `client::connection` finds the protocol
+//! -> `handler`, which reads as the steps: `request::normalize`, the snapshot's matcher, `request::assign`,
+//! `endpoint::forward` on a connection of `endpoint::pool` -> `answer` streams the body back -> `observe` counts when it
+//! has ended.
 
 mod alarm;
 mod answer;
-mod assign;
-mod booking;
-mod connection;
+mod client;
+mod endpoint;
 mod fault;
-mod forward;
 mod handler;
-mod headers;
-mod hold;
-mod life;
-mod listeners;
-mod normalize;
 mod observe;
-mod pool;
-mod rescue;
-mod respond;
-mod socket;
-mod stream;
-mod upload;
+mod request;
 mod view;
 mod worker;
 
@@ -40,7 +29,8 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
-pub use listeners::BindError;
+use client::listeners;
+pub use client::listeners::BindError;
 use worker::{Phase, Worker};
 
 use crate::clock::Clock;
@@ -62,6 +52,13 @@ pub struct Shared {
     pub log: AccessLog,
 }
 
+/// An address that clients connect to, and how they are received there.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Port 0: any free port.
+    pub address: SocketAddr,
+}
+
 /// Worker threads that serve.
 #[derive(Debug)]
 pub struct Workers {
@@ -77,8 +74,8 @@ pub struct Stopper(watch::Sender<Phase>);
 /// Sockets that are bound, and no worker yet. Clients can connect already; they wait.
 #[derive(Debug)]
 pub struct Bound {
-    /// By address, then by worker.
-    sockets: Vec<Vec<TcpListener>>,
+    /// By listener; of each one socket for each worker.
+    sockets: Vec<(Listener, Vec<TcpListener>)>,
     workers: usize,
 }
 
@@ -90,13 +87,16 @@ pub struct Vitals {
 }
 
 impl Workers {
-    /// Binds all addresses for so many workers, at least one, before anything starts. Port 0: any free port.
+    /// Binds all listeners for so many workers, at least one, before anything starts.
     ///
     /// # Errors
     /// For the first address that can't be bound: in use, not of this machine, not allowed.
-    pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Bound, BindError> {
+    pub fn bind(listeners: Vec<Listener>, workers: usize) -> Result<Bound, BindError> {
         let workers = workers.max(1);
-        let sockets = addresses.iter().map(|address| listeners::bind(*address, workers));
+        let sockets = listeners.into_iter().map(|listener| {
+            let sockets = listeners::bind(listener.address, workers)?;
+            Ok((listener, sockets))
+        });
         Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
     }
 
@@ -147,7 +147,7 @@ impl Stopper {
 impl Bound {
     /// The addresses as really bound, in the order they were given.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let first = self.sockets.iter().filter_map(|sockets| sockets.first()?.local_addr().ok());
+        let first = self.sockets.iter().filter_map(|(_, sockets)| sockets.first()?.local_addr().ok());
         first.collect()
     }
 
@@ -160,10 +160,10 @@ impl Bound {
         let mut workers = Workers { threads: Vec::new(), phase, vitals: Arc::default() };
         let (started, outcomes) = mpsc::sync_channel(self.workers);
         for index in 0..self.workers {
-            // Each takes one socket of each address.
+            // Each takes one socket of each listener.
             let seat = Seat {
                 index,
-                sockets: self.sockets.iter_mut().filter_map(Vec::pop).collect(),
+                sockets: self.sockets.iter_mut().filter_map(take_one).collect(),
                 shared: shared.clone(),
                 vitals: workers.vitals.clone(),
                 phase: workers.phase.subscribe(),
@@ -194,7 +194,7 @@ impl Vitals {
 /// What a worker's thread starts with.
 struct Seat {
     index: usize,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(Listener, TcpListener)>,
     shared: Shared,
     vitals: Arc<Vitals>,
     phase: watch::Receiver<Phase>,
@@ -208,7 +208,9 @@ impl Seat {
             Err(error) => return tell(started, Err(error)),
         };
         let _inside = runtime.enter();
-        let listeners = self.sockets.into_iter().map(worker::adopt).collect::<io::Result<Vec<_>>>();
+        let adopted =
+            self.sockets.into_iter().map(|(listener, socket)| Ok((listener, worker::adopt(socket)?)));
+        let listeners = adopted.collect::<io::Result<Vec<_>>>();
         match listeners {
             Ok(listeners) => {
                 tell(started, Ok(()));
@@ -218,6 +220,10 @@ impl Seat {
             Err(error) => tell(started, Err(error)),
         }
     }
+}
+
+fn take_one((listener, sockets): &mut (Listener, Vec<TcpListener>)) -> Option<(Listener, TcpListener)> {
+    Some((listener.clone(), sockets.pop()?))
 }
 
 fn tell(started: &mpsc::SyncSender<io::Result<()>>, outcome: io::Result<()>) {

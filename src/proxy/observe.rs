@@ -1,6 +1,7 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod booking;
 mod evidence;
 mod line;
 mod sample;
@@ -14,19 +15,19 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
-use super::assign::Assignment;
-use super::booking::{Assigned, Attempt, Blame};
-use super::connection::Client;
+use super::client::connection::Client;
+use super::client::stream::Stream;
+use super::endpoint::pool::Pool;
 use super::fault::{AttemptError, Fault};
-use super::headers::new_request_id;
-use super::pool::Pool;
-use super::respond::Refusal;
-use super::stream::Stream;
-use super::upload::Upload;
+use super::request::assign::Assignment;
+use super::request::headers::new_request_id;
+use super::request::respond::Refusal;
+use super::request::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
+use booking::{Assigned, Attempt, Blame};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::pool::Pool;
+use super::endpoint::pool::Pool;
 use crate::domain::routing::{Budget, EndpointId, Hold, Service, Snapshot, Standing, Version, pick};
 use crate::domain::{Timestamp, Weight};
 

@@ -16,11 +16,11 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Client, poll_again};
+use super::client::connection::{self, Client, poll_again};
+use super::client::life::{Ending, Life};
 use super::fault::is_our_lack;
-use super::life::{Ending, Life};
 use super::view::View;
-use super::{Shared, Vitals};
+use super::{Listener, Shared, Vitals};
 use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
@@ -72,13 +72,13 @@ struct PanicCount(Arc<Vitals>);
 /// Runs a worker on this thread until it is told to stop, or has drained.
 pub(super) async fn run(
     worker: Rc<Worker>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(Listener, TcpListener)>,
     mut phase: watch::Receiver<Phase>,
     drain: Duration,
 ) {
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn_local(accept(worker.clone(), listener, phase.clone()));
+    for (listener, socket) in listeners {
+        accepting.spawn_local(accept(worker.clone(), Rc::new(listener), socket, phase.clone()));
     }
     let mut house = JoinSet::new();
     house.spawn_local(keep_house_always(worker.clone()));
@@ -172,7 +172,7 @@ impl Worker {
         self.log.borrow_mut().flush();
     }
 
-    fn take_in(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn take_in(self: &Rc<Self>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
         // Both fail only on a connection that is gone already; reading will tell.
         let _nodelay = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
@@ -181,7 +181,8 @@ impl Worker {
             life.end(Ending::Gently);
         }
         let listed = Listed::new(self, life.clone());
-        let served = connection::serve(self.clone(), Rc::new(Client::new(peer, local, life)), stream);
+        let client = Rc::new(Client::new(listener.clone(), peer, local, life));
+        let served = connection::serve(self.clone(), client, stream);
         self.spawn(async move {
             let _listed = listed;
             served.await;
@@ -190,17 +191,22 @@ impl Worker {
 }
 
 /// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+async fn accept(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    socket: TcpListener,
+    mut phase: watch::Receiver<Phase>,
+) {
     loop {
         while worker.connections.borrow().len() >= CONNECTIONS {
             worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
         }
         let accepted = tokio::select! {
-            accepted = listener.accept() => Some(accepted),
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => poll_again(pin!(listener.accept())).await,
+            accepted = socket.accept() => Some(accepted),
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => poll_again(pin!(socket.accept())).await,
         };
         match accepted {
-            Some(Ok((stream, peer))) => worker.take_in(stream, peer),
+            Some(Ok((stream, peer))) => worker.take_in(&listener, stream, peer),
             Some(Err(error)) if is_our_lack(&error) => {
                 tracing::warn!(%error, "no more connections can be accepted for now");
                 worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;

@@ -2,9 +2,7 @@
 
 use adit::domain::rollout::{Outcome, Standing};
 
-use crate::harness::{
-    Adit, Answer, Endpoint, Load, Prometheus, QUICK, prometheus_is_missing, staying_at, web,
-};
+use crate::harness::{Adit, Answer, Endpoint, Load, Prometheus, QUICK, is_missing, staying_at, web};
 
 /// Two versions with one endpoint each, v1 released, all ready, and this for the rollout.
 fn two_versions(more: &str) -> (Endpoint, Endpoint, Adit) {
@@ -23,7 +21,7 @@ fn url_check(smoke: &Endpoint, more: &str) -> String {
 
 #[test]
 fn a_query_to_prometheus_beyond_its_bound_aborts_the_rollout() {
-    if prometheus_is_missing() {
+    if is_missing("prometheus") {
         return;
     }
     let (_v1, _v2, adit) = two_versions(&staying_at(50.0));

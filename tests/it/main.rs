@@ -17,6 +17,7 @@ mod hold;
 mod hooks;
 mod judging;
 mod kill;
+mod other_makers;
 mod readme;
 mod releasing;
 mod reloading;

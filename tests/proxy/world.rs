@@ -12,7 +12,7 @@ use adit::domain::routing::{
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
-use adit::proxy::{Shared, Workers};
+use adit::proxy::{Listener, Shared, Workers};
 use adit::telemetry::AccessLog;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -55,7 +55,8 @@ impl Proxy {
             clock,
             log: AccessLog::off(),
         };
-        let bound = Workers::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], workers).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
         Self { address, shared, workers: Some(workers) }

@@ -124,13 +124,23 @@ pub enum ErrorReason {
     HttpServerError,
     /// The client's request can't be served as it stands.
     HttpRequestError,
+    /// The client may not ask for this, or not so often.
+    HttpRequestDenied,
+    /// More connections or requests than there may be at once.
+    ConnectionLimitReached,
+    /// The endpoint did not agree to change the protocol.
+    HttpUpgradeFailed,
+    /// The endpoint's certificate is not one that we trust, or not its own.
+    TlsCertificateError,
+    /// No TLS connection came about.
+    TlsProtocolError,
     /// Something went wrong inside the proxy.
     ProxyInternalError,
 }
 
 impl ErrorReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::DestinationUnavailable,
         Self::DestinationNotFound,
         Self::ConnectionRefused,
@@ -141,6 +151,11 @@ impl ErrorReason {
         Self::HttpProtocolError,
         Self::HttpServerError,
         Self::HttpRequestError,
+        Self::HttpRequestDenied,
+        Self::ConnectionLimitReached,
+        Self::HttpUpgradeFailed,
+        Self::TlsCertificateError,
+        Self::TlsProtocolError,
         Self::ProxyInternalError,
     ];
 
@@ -157,6 +172,11 @@ impl ErrorReason {
             Self::HttpProtocolError => "http_protocol_error",
             Self::HttpServerError => "http_server_error",
             Self::HttpRequestError => "http_request_error",
+            Self::HttpRequestDenied => "http_request_denied",
+            Self::ConnectionLimitReached => "connection_limit_reached",
+            Self::HttpUpgradeFailed => "http_upgrade_failed",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsProtocolError => "tls_protocol_error",
             Self::ProxyInternalError => "proxy_internal_error",
         }
     }

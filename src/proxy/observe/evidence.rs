@@ -1,8 +1,8 @@
 //! What an exchange says for the verdict on the version that it was assigned to.
 
+use super::booking::Assigned;
 use super::{Blame, Exchange, micros};
 use crate::domain::routing::Role;
-use crate::proxy::booking::Assigned;
 
 impl Exchange {
     pub(super) fn give_evidence(&self) {

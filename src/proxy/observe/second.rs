@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::booking::Attempt;
 use super::{Blame, End, Exchange};
 use crate::domain::stats::ErrorReason;
-use crate::proxy::booking::Attempt;
 
 /// What one version made of a request, while another is asked.
 pub(in crate::proxy) struct Aside {

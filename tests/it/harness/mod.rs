@@ -6,6 +6,7 @@ mod client;
 mod endpoint;
 mod http2;
 mod load;
+mod parts;
 mod process;
 mod prometheus;
 mod script;
@@ -17,8 +18,9 @@ pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use http2::get_http2;
 pub(crate) use load::{Load, Running};
+pub(crate) use parts::{is_missing, python};
 pub(crate) use process::{Ended, Turn, run_to_end};
-pub(crate) use prometheus::{Prometheus, is_missing as prometheus_is_missing};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use script::Answer;
 pub(crate) use wait::{now, until};
 

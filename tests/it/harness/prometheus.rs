@@ -19,11 +19,6 @@ pub(crate) struct Prometheus {
     _dir: TempDir,
 }
 
-/// Whether the tests run without Prometheus: `tests/run` says so when it can't be installed.
-pub(crate) fn is_missing() -> bool {
-    std::env::var("ADIT_TESTS_WITHOUT").is_ok_and(|without| without.split(' ').any(|it| it == "prometheus"))
-}
-
 impl Prometheus {
     /// Starts one that scrapes the admin API behind `socket` five times a second.
     pub(crate) fn scraping(socket: &Path) -> Self {

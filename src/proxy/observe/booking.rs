@@ -5,21 +5,21 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::assign::{AssignedBy, Assignment};
-use super::pool::Pool;
-use super::view::ServiceView;
 use crate::domain::Timestamp;
 use crate::domain::routing::{Policy, Role};
 use crate::domain::stats::{
     ArmCells, ArmLimits, Epoch, ErrorReason, FailedRequest, Pace, RouteId, VersionCells,
 };
+use crate::proxy::endpoint::pool::Pool;
+use crate::proxy::request::assign::{AssignedBy, Assignment};
+use crate::proxy::view::ServiceView;
 
 /// The version that an exchange was assigned to.
-pub(super) struct Assigned {
-    pub(super) service: Rc<ServiceView>,
-    pub(super) version: usize,
-    pub(super) by: AssignedBy,
-    pub(super) evidence: Option<Role>,
+pub(crate) struct Assigned {
+    pub(crate) service: Rc<ServiceView>,
+    pub(crate) version: usize,
+    pub(crate) by: AssignedBy,
+    pub(crate) evidence: Option<Role>,
     /// The place of its route in the evidence.
     place: Option<u8>,
     answer: Cell<AwaitedAnswer>,
@@ -27,7 +27,7 @@ pub(super) struct Assigned {
 
 /// What the exchange says about the version that served it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(crate) enum Blame {
     /// Nothing bad.
     Nobody,
     /// An endpoint failed it, even if another one saved it; why the first one did.
@@ -48,13 +48,13 @@ enum AwaitedAnswer {
 }
 
 /// Counts as a request in flight at its endpoint while it lives.
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     pool: Rc<Pool>,
     worker: usize,
 }
 
 impl Assigned {
-    pub(super) fn new(service: Rc<ServiceView>, assignment: &Assignment, route: RouteId) -> Self {
+    pub(crate) fn new(service: Rc<ServiceView>, assignment: &Assignment, route: RouteId) -> Self {
         let (version, by, evidence) = (assignment.version, assignment.by, assignment.evidence);
         let epoch = service.split.epoch.as_ref().filter(|_| evidence.is_some());
         let place = epoch.and_then(|epoch| epoch.routes.of_route(route));
@@ -62,7 +62,7 @@ impl Assigned {
     }
 
     /// The request is routed: it is evidence whatever comes of it.
-    pub(super) fn begin(&self, worker: usize, began: Timestamp, has_body: bool) {
+    pub(crate) fn begin(&self, worker: usize, began: Timestamp, has_body: bool) {
         let Some(arm) = self.arm(worker) else { return };
         arm.routed.add(1);
         if self.pace().is_none() {
@@ -75,14 +75,14 @@ impl Assigned {
     }
 
     /// It goes to an endpoint that has been asked for `age` by this worker. The times of a cold canary do not count.
-    pub(super) fn goes_to_one_of(&self, worker: usize, began: Timestamp, age: Duration) {
+    pub(crate) fn goes_to_one_of(&self, worker: usize, began: Timestamp, age: Duration) {
         if self.evidence == Some(Role::Canary) && self.pace().is_some_and(|pace| age < pace.warmup) {
             self.stop_waiting(worker, began);
         }
     }
 
     /// The first byte of an answer is here.
-    pub(super) fn first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+    pub(crate) fn first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
         if blame != Blame::Nobody {
             return self.no_first_byte(worker, began, micros, blame);
         }
@@ -94,7 +94,7 @@ impl Assigned {
 
     /// It ended, or will end, without a good answer. A request that was late is late, and that its client waits no longer
     /// is no excuse; that the client did not send all of it, or a lack of ours, is one.
-    pub(super) fn no_first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
+    pub(crate) fn no_first_byte(&self, worker: usize, began: Timestamp, micros: u64, blame: Blame) {
         let place = self.stop_waiting(worker, began);
         if let Some((arm, limits)) = place.filter(|_| blame != Blame::Others) {
             arm.unanswered(micros, limits);
@@ -102,14 +102,14 @@ impl Assigned {
     }
 
     /// The exchange was whole and good.
-    pub(super) fn succeeded(&self, worker: usize) {
+    pub(crate) fn succeeded(&self, worker: usize) {
         if let Some(arm) = self.arm(worker) {
             arm.succeeded(self.place);
         }
     }
 
     /// An endpoint failed the exchange. Whether it was the canary's.
-    pub(super) fn failed(&self, worker: usize, reason: ErrorReason) -> bool {
+    pub(crate) fn failed(&self, worker: usize, reason: ErrorReason) -> bool {
         if let Some(arm) = self.arm(worker) {
             arm.failed(self.place, reason);
         }
@@ -139,11 +139,11 @@ impl Assigned {
         self.epoch()?.pace.as_ref()
     }
 
-    pub(super) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Policy {
         &self.service.policy
     }
 
-    pub(super) fn cells(&self, worker: usize) -> &VersionCells {
+    pub(crate) fn cells(&self, worker: usize) -> &VersionCells {
         &self.service.versions[self.version].cells[worker]
     }
 
@@ -157,7 +157,7 @@ impl Assigned {
     }
 
     /// Keeps what `request` makes, if it is the canary's, for people who look for the cause; as long as there is room.
-    pub(super) fn keep_sample(&self, request: impl FnOnce() -> FailedRequest) {
+    pub(crate) fn keep_sample(&self, request: impl FnOnce() -> FailedRequest) {
         if let (Some(Role::Canary), Some(epoch)) = (self.evidence, &self.service.split.epoch) {
             epoch.samples.keep(request);
         }
@@ -165,18 +165,18 @@ impl Assigned {
 }
 
 impl Attempt {
-    pub(super) fn begin(pool: Rc<Pool>, worker: usize) -> Self {
+    pub(crate) fn begin(pool: Rc<Pool>, worker: usize) -> Self {
         pool.counts(worker).in_flight.add(1);
         Self { pool, worker }
     }
 
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         self.pool.counts(self.worker).attempts.add(1);
         self.pool.cells.succeeded();
     }
 
     /// How many failures the endpoint has in a row now.
-    pub(super) fn failed(&self) -> u32 {
+    pub(crate) fn failed(&self) -> u32 {
         let counts = self.pool.counts(self.worker);
         // In this order: whoever reads the attempt also reads its failure, and never takes it for a success.
         counts.failures.add(1);

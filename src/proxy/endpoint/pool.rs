@@ -16,14 +16,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use super::alarm::Alarm;
-use super::fault::AttemptError;
 use super::socket::EndpointSocket;
-use super::upload::{RequestBody, Upload};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId};
 use crate::domain::stats::{EndpointCells, EndpointCounts};
+use crate::proxy::alarm::Alarm;
+use crate::proxy::fault::AttemptError;
+use crate::proxy::request::upload::{RequestBody, Upload};
 
 /// Below 5 s, after which Node and others close.
 const IDLE: Duration = Duration::from_secs(4);
@@ -35,11 +35,11 @@ const AGE: Duration = Duration::from_secs(600);
 const BUFFER: usize = 64 * 1024;
 
 /// An endpoint as one worker knows it. Lives as long as the endpoint is in the snapshot, across snapshots.
-pub(super) struct Pool {
-    pub(super) id: EndpointId,
-    pub(super) address: SocketAddr,
-    pub(super) declared: Arc<str>,
-    pub(super) cells: Arc<EndpointCells>,
+pub(crate) struct Pool {
+    pub(crate) id: EndpointId,
+    pub(crate) address: SocketAddr,
+    pub(crate) declared: Arc<str>,
+    pub(crate) cells: Arc<EndpointCells>,
     idle: RefCell<Vec<Idle>>,
     retired: Cell<bool>,
     /// When this worker asked it for the first time.
@@ -53,27 +53,27 @@ struct Idle {
 }
 
 /// A connection to an endpoint, for one request at a time. Dropping it closes it, whatever it is doing.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
     task: AbortHandle,
     heard: Rc<Cell<bool>>,
-    pub(super) alarm: Alarm,
+    pub(crate) alarm: Alarm,
     dies: Timestamp,
     idle: Duration,
 }
 
 /// How long to wait for an answer.
-pub(super) struct Patience {
-    pub(super) clock: Clock,
+pub(crate) struct Patience {
+    pub(crate) clock: Clock,
     /// From the end of the request.
-    pub(super) response: Duration,
+    pub(crate) response: Duration,
     /// When the whole exchange must be over.
-    pub(super) whole: Option<Timestamp>,
-    pub(super) upload: Option<Rc<Upload>>,
+    pub(crate) whole: Option<Timestamp>,
+    pub(crate) upload: Option<Rc<Upload>>,
 }
 
 /// Why there is no answer.
-pub(super) enum SendError {
+pub(crate) enum SendError {
     /// Not a byte was sent: here is the request again.
     NotSent(Box<Request<RequestBody>>),
     /// The connection ended before the first byte of an answer.
@@ -84,7 +84,7 @@ pub(super) enum SendError {
 
 impl Pool {
     /// For one worker, which may give it requests from now on.
-    pub(super) fn new(endpoint: &Endpoint, worker: usize) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, worker: usize) -> Self {
         endpoint.cells.workers[worker].open.add(1);
         Self {
             id: endpoint.id,
@@ -99,17 +99,17 @@ impl Pool {
     }
 
     /// For how long this worker has asked it, at `now`; asking for this is asking it.
-    pub(super) fn age(&self, now: Timestamp) -> Duration {
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
         now - *self.first.get_or_init(|| now)
     }
 
     /// This worker's counters.
-    pub(super) fn counts(&self, worker: usize) -> &EndpointCounts {
+    pub(crate) fn counts(&self, worker: usize) -> &EndpointCounts {
         &self.cells.workers[worker]
     }
 
     /// A connection that was used before and is fit for another request.
-    pub(super) fn take(&self, now: Timestamp) -> Option<Connection> {
+    pub(crate) fn take(&self, now: Timestamp) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
             if candidate.is_fit(now) {
@@ -120,7 +120,7 @@ impl Pool {
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
+    pub(crate) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
         let stream = tokio::select! {
             biased;
             stream = TcpStream::connect(self.address) => stream.map_err(|error| AttemptError::of_connect(&error))?,
@@ -131,7 +131,7 @@ impl Pool {
 
     /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
     /// whole leaves it unfit.
-    pub(super) fn put(&self, mut connection: Connection, now: Timestamp) {
+    pub(crate) fn put(&self, mut connection: Connection, now: Timestamp) {
         let mut idle = self.idle.borrow_mut();
         if self.retired.get() || idle.len() >= KEPT || !connection.sender.is_ready() {
             return;
@@ -142,12 +142,12 @@ impl Pool {
     }
 
     /// Closes connections that waited for too long.
-    pub(super) fn reap(&self, now: Timestamp) {
+    pub(crate) fn reap(&self, now: Timestamp) {
         self.idle.borrow_mut().retain(|idle| idle.is_fit(now));
     }
 
     /// The endpoint is gone: closes what is idle and keeps nothing from now on.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         if !self.retired.replace(true) {
             self.cells.workers[self.worker].open.add(-1);
         }
@@ -180,7 +180,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
         patience: &Patience,
@@ -263,7 +263,7 @@ impl Patience {
     }
 
     /// What it means that the connection ended before the first byte of an answer.
-    pub(super) fn unheard(&self) -> AttemptError {
+    pub(crate) fn unheard(&self) -> AttemptError {
         let unfinished = self.upload.as_ref().and_then(|upload| upload.why_unfinished());
         unfinished.map_or(AttemptError::Terminated, AttemptError::Client)
     }
@@ -272,7 +272,7 @@ impl Patience {
     fn ended(&self) -> AttemptError {
         match &self.upload {
             Some(upload) if upload.waits_for_client() => {
-                AttemptError::Client(super::fault::ClientFault::Stalled)
+                AttemptError::Client(crate::proxy::fault::ClientFault::Stalled)
             }
             _ => AttemptError::ResponseTimeout,
         }

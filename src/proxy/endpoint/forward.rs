@@ -9,20 +9,20 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
-use super::answer::{Download, Pace};
-use super::fault::AttemptError;
-use super::observe::Exchange;
 use super::pool::{Connection, Patience, Pool, SendError};
-use super::upload::{Repeat, RequestBody, Upload};
-use super::view::{ServiceView, View};
 use crate::domain::Timestamp;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
+use crate::proxy::answer::{Download, Pace};
+use crate::proxy::fault::AttemptError;
+use crate::proxy::observe::Exchange;
+use crate::proxy::request::upload::{Repeat, RequestBody, Upload};
+use crate::proxy::view::{ServiceView, View};
 
 /// How many endpoints are tried when they can't be connected to.
 const ATTEMPTS: usize = 3;
 
 /// A request, ready for an endpoint.
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     parts: Parts,
     upload: Option<Rc<Upload>>,
     left: Repeats,
@@ -38,23 +38,23 @@ struct Repeats {
 }
 
 /// Where a request may go and how long it may take.
-pub(super) struct Destination {
+pub(crate) struct Destination {
     /// The view that the version was chosen in.
-    pub(super) view: Rc<View>,
-    pub(super) service: Rc<ServiceView>,
+    pub(crate) view: Rc<View>,
+    pub(crate) service: Rc<ServiceView>,
     /// Index into the service's versions.
-    pub(super) version: usize,
+    pub(crate) version: usize,
     /// What that is in the rollout; `None`: it was chosen by hand.
-    pub(super) role: Option<Role>,
-    pub(super) timeouts: Timeouts,
+    pub(crate) role: Option<Role>,
+    pub(crate) timeouts: Timeouts,
     /// When the whole exchange must be over.
-    pub(super) whole: Option<Timestamp>,
-    pub(super) connections: Connections,
+    pub(crate) whole: Option<Timestamp>,
+    pub(crate) connections: Connections,
 }
 
 /// On which connections a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connections {
+pub(crate) enum Connections {
     /// One that is open already, if there is one.
     Any,
     /// A new one.
@@ -73,7 +73,7 @@ enum Failed {
 type Answered = (Response<Incoming>, Connection);
 
 /// Sends the request to one endpoint of the version after another, until one takes it.
-pub(super) async fn forward(
+pub(crate) async fn forward(
     exchange: &mut Exchange,
     to: &Destination,
     mut outbound: Outbound,
@@ -229,12 +229,12 @@ impl Destination {
 
 impl Outbound {
     /// `upload` must keep what it reads if `repeat` says that it may be needed again.
-    pub(super) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
+    pub(crate) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
         Self { parts, upload, left: Repeats { on_stale: repeat, elsewhere: repeat } }
     }
 
     /// A second copy, for another version; it may be sent once.
-    pub(super) fn only_copy(&self) -> Self {
+    pub(crate) fn only_copy(&self) -> Self {
         let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
     }
@@ -263,7 +263,7 @@ impl Outbound {
     }
 
     /// Whether all of the body that was read is still at hand.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.upload.as_ref().is_none_or(|upload| upload.can_repeat())
     }
 

@@ -4,16 +4,16 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::fault::{AttemptError, Fault};
 use super::headers::X_REQUEST_ID;
 use crate::domain::stats::ErrorReason;
+use crate::proxy::fault::{AttemptError, Fault};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Why a request is answered by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     BadHost,
     BadTarget,
     TargetTooLong,
@@ -32,13 +32,13 @@ pub(super) enum Refusal {
 
 /// In what form the client wants to read about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Text,
     Json,
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadHost | Self::BadTarget | Self::BadFraming => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -53,7 +53,7 @@ impl Refusal {
     }
 
     /// `None`: nothing went wrong.
-    pub(super) fn reason(self) -> Option<ErrorReason> {
+    pub(crate) fn reason(self) -> Option<ErrorReason> {
         match self {
             Self::BadHost
             | Self::BadTarget
@@ -69,7 +69,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn fault(self) -> Fault {
+    pub(crate) fn fault(self) -> Fault {
         match self {
             Self::BadHost
             | Self::BadTarget
@@ -85,7 +85,7 @@ impl Refusal {
     }
 
     /// The answer. `request_id` connects it with the log.
-    pub(super) fn response(self, method: &Method, form: Form, request_id: &HeaderValue) -> Response<Bytes> {
+    pub(crate) fn response(self, method: &Method, form: Form, request_id: &HeaderValue) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = self.status();
         self.describe(response.headers_mut());
@@ -173,7 +173,7 @@ impl Refusal {
 
 impl Form {
     /// JSON for those who ask for it and not for HTML.
-    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
         let accepted = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let json = accepted().any(|value| value.contains("/json") || value.contains("+json"));
         if json && !accepted().any(|value| value.contains("text/html")) { Self::Json } else { Self::Text }

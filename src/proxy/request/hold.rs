@@ -3,10 +3,10 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::observe::Exchange;
 use super::respond::Refusal;
-use super::worker::Worker;
 use crate::domain::routing::Hold;
+use crate::proxy::observe::Exchange;
+use crate::proxy::worker::Worker;
 
 /// A place among those who wait. Free again when dropped, for whatever reason the waiting ended.
 struct Place<'a>(&'a Hold);
@@ -24,7 +24,7 @@ impl Drop for Place<'_> {
 }
 
 /// Returns once this hold holds nobody any more.
-pub(super) async fn wait(exchange: &mut Exchange, hold: &Arc<Hold>) -> Result<(), Refusal> {
+pub(crate) async fn wait(exchange: &mut Exchange, hold: &Arc<Hold>) -> Result<(), Refusal> {
     let _place = Place::take(hold).ok_or(Refusal::Held)?;
     let worker = exchange.worker.clone();
     let began = worker.clock.now();

@@ -1,6 +1,5 @@
-//! Sockets that note what happens on them.
+//! A client's socket: notes what happens on it.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +12,7 @@ use super::life::Life;
 
 /// A client's socket: tells its [`Life`] what arrives and what gets stuck, gives back first the bytes that were read
 /// ahead, and leaves the stream behind when it is dropped.
-pub(super) struct ClientSocket {
+pub(crate) struct ClientSocket {
     /// `Some` until dropped.
     stream: Option<TcpStream>,
     ahead: Ahead,
@@ -22,28 +21,22 @@ pub(super) struct ClientSocket {
 
 /// Bytes that were read to find out the protocol.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     bytes: [u8; Ahead::MOST],
     from: usize,
     to: usize,
 }
 
-/// An endpoint's socket: notes whether anything came.
-pub(super) struct EndpointSocket {
-    stream: TcpStream,
-    heard: Rc<Cell<bool>>,
-}
-
 impl Ahead {
     /// As long as the preface of HTTP/2.
-    pub(super) const MOST: usize = 24;
+    pub(crate) const MOST: usize = 24;
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.from..self.to]
     }
 
     /// Reads more of them; 0 at the end of the stream.
-    pub(super) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+    pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
         let read = tokio::io::AsyncReadExt::read(stream, &mut self.bytes[self.to..]).await?;
         self.to += read;
         Ok(read)
@@ -57,7 +50,7 @@ impl Ahead {
 }
 
 impl ClientSocket {
-    pub(super) fn new(stream: TcpStream, ahead: Ahead, life: Rc<Life>) -> Self {
+    pub(crate) fn new(stream: TcpStream, ahead: Ahead, life: Rc<Life>) -> Self {
         Self { stream: Some(stream), ahead, life }
     }
 
@@ -127,52 +120,5 @@ impl Drop for ClientSocket {
         if let Some(stream) = self.stream.take() {
             self.life.leave(stream);
         }
-    }
-}
-
-impl EndpointSocket {
-    pub(super) fn new(stream: TcpStream, heard: Rc<Cell<bool>>) -> Self {
-        Self { stream, heard }
-    }
-}
-
-impl AsyncRead for EndpointSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.heard.set(true);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for EndpointSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -10,21 +10,21 @@ use crate::domain::Timestamp;
 use crate::domain::routing::{Affinity, Point, Role, Service};
 
 /// The cookie that keeps a client with one version. It names the client, not the version.
-pub(super) const COOKIE_NAME: &str = "adit_id";
+pub(crate) const COOKIE_NAME: &str = "adit_id";
 
 /// What is known of who asks.
-pub(super) struct Asker<'a> {
-    pub(super) ip: IpAddr,
-    pub(super) headers: &'a HeaderMap,
+pub(crate) struct Asker<'a> {
+    pub(crate) ip: IpAddr,
+    pub(crate) headers: &'a HeaderMap,
     /// What the client's connection speaks.
-    pub(super) scheme: &'a Scheme,
-    pub(super) host: HostUse,
-    pub(super) now: Timestamp,
+    pub(crate) scheme: &'a Scheme,
+    pub(crate) host: HostUse,
+    pub(crate) now: Timestamp,
 }
 
 /// What the host that was asked for means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HostUse {
+pub(crate) enum HostUse {
     /// One of the service's.
     Public,
     /// The one at which its canary can be looked at.
@@ -33,21 +33,21 @@ pub(super) enum HostUse {
 
 /// A request's version, and how it came to it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Assignment {
+pub(crate) struct Assignment {
     /// Index into the service's versions.
-    pub(super) version: usize,
-    pub(super) by: AssignedBy,
+    pub(crate) version: usize,
+    pub(crate) by: AssignedBy,
     /// The arm that the split gave it to; `None`: it was chosen by hand.
-    pub(super) role: Option<Role>,
+    pub(crate) role: Option<Role>,
     /// The arm it is evidence for; `None`: it is not counted.
-    pub(super) evidence: Option<Role>,
+    pub(crate) evidence: Option<Role>,
     /// A cookie that the client is to have from now on.
-    pub(super) cookie: Option<HeaderValue>,
+    pub(crate) cookie: Option<HeaderValue>,
 }
 
 /// What decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AssignedBy {
+pub(crate) enum AssignedBy {
     Override,
     Preview,
     Affinity,
@@ -55,7 +55,7 @@ pub(super) enum AssignedBy {
 }
 
 impl AssignedBy {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Override => "override",
             Self::Preview => "preview",
@@ -66,7 +66,7 @@ impl AssignedBy {
 }
 
 /// Assigns a request; `None` when the service gives its traffic to nobody.
-pub(super) fn assign(service: &Service, asker: &Asker<'_>) -> Option<Assignment> {
+pub(crate) fn assign(service: &Service, asker: &Asker<'_>) -> Option<Assignment> {
     if let Some(version) = chosen_by_hand(service, asker) {
         return Some(Assignment::by_hand(version, AssignedBy::Override));
     }

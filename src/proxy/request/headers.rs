@@ -9,17 +9,17 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What we tell the endpoint about the client.
-pub(super) struct Forwarding<'a> {
-    pub(super) client: &'a HeaderValue,
-    pub(super) port: &'a HeaderValue,
-    pub(super) request_id: &'a HeaderValue,
+pub(crate) struct Forwarding<'a> {
+    pub(crate) client: &'a HeaderValue,
+    pub(crate) port: &'a HeaderValue,
+    pub(crate) request_id: &'a HeaderValue,
 }
 
 /// Makes a client's fields fit for an endpoint.
-pub(super) fn to_endpoint(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
+pub(crate) fn to_endpoint(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
     let takes_trailers = takes_trailers(headers);
     remove(headers, |name| is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name));
     join_cookies(headers);
@@ -37,7 +37,7 @@ pub(super) fn to_endpoint(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
 }
 
 /// Makes an endpoint's fields fit for a client.
-pub(super) fn to_client(headers: &mut HeaderMap) {
+pub(crate) fn to_client(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         // RFC 9112 section 6.3: the length is not to be believed.
         headers.remove(CONTENT_LENGTH);
@@ -47,7 +47,7 @@ pub(super) fn to_client(headers: &mut HeaderMap) {
 
 /// Trailers come last, but an endpoint may merge them with the header section (RFC 9110 section 6.5.1): what is not a
 /// client's to say there is not its to say here.
-pub(super) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+pub(crate) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
             let framing = |name: &HeaderName| [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE].contains(name);
@@ -132,7 +132,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// An id for a request: 128 random bits in hexadecimal.
-pub(super) fn new_request_id() -> HeaderValue {
+pub(crate) fn new_request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bits = fastrand::u128(..);
     let id: [u8; 32] = std::array::from_fn(|_| {

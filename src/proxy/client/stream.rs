@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 
 /// What a stream's task, its response and the worker tell each other.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     given: Cell<u64>,
     owing: Cell<bool>,
     seen: Cell<(u64, Timestamp)>,
@@ -23,7 +23,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Runs a stream's task until it ends or is cut: dropping it resets the stream and leaves the connection alone.
-    pub(super) async fn run(life: Rc<Life>, task: impl Future<Output = ()>) {
+    pub(crate) async fn run(life: Rc<Life>, task: impl Future<Output = ()>) {
         let stream = Rc::new(Self::default());
         life.adopt(&stream);
         let mut task = pin!(task);
@@ -41,18 +41,18 @@ impl Stream {
     }
 
     /// A piece of the response was handed over and more is to come: the next step is the client's.
-    pub(super) fn gave(&self) {
+    pub(crate) fn gave(&self) {
         self.given.set(self.given.get() + 1);
         self.owing.set(true);
     }
 
     /// The client takes what there is: the next step is the endpoint's.
-    pub(super) fn waits_for_more(&self) {
+    pub(crate) fn waits_for_more(&self) {
         self.owing.set(false);
     }
 
     /// Cuts the stream when its client has not made its step for too long.
-    pub(super) fn look(&self, now: Timestamp, patience: Duration) {
+    pub(crate) fn look(&self, now: Timestamp, patience: Duration) {
         let (given, since) = self.seen.get();
         if !self.owing.get() || given != self.given.get() {
             self.seen.set((self.given.get(), now));

@@ -12,19 +12,19 @@ use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::alarm::Alarm;
-use super::fault::{AttemptError, ClientFault};
 use super::headers::without_managed_trailers;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::proxy::alarm::Alarm;
+use crate::proxy::fault::{AttemptError, ClientFault};
 
 /// A client that owes the next piece for so long is late.
 const LATE: Duration = Duration::from_secs(1);
 /// How much of a body is kept in case that its connection dies.
-pub(super) const KEPT: usize = 64 * 1024;
+pub(crate) const KEPT: usize = 64 * 1024;
 
 /// The body of a request as an endpoint gets it.
-pub(super) enum RequestBody {
+pub(crate) enum RequestBody {
     Empty,
     /// From the beginning, wherever the upload has got to: `at` bytes of what is kept have been given.
     Upload {
@@ -34,7 +34,7 @@ pub(super) enum RequestBody {
 }
 
 /// A client's upload, shared by the request that carries it and those who watch it.
-pub(super) struct Upload {
+pub(crate) struct Upload {
     clock: Clock,
     idle: Duration,
     flow: RefCell<Flow>,
@@ -63,14 +63,14 @@ enum Keep {
 
 /// Whether a request may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(crate) enum Repeat {
     Possible,
     Never,
 }
 
 impl Repeat {
     /// RFC 9110 section 9.2.2: what was asked for twice is done once.
-    pub(super) fn of(method: &Method) -> Self {
+    pub(crate) fn of(method: &Method) -> Self {
         match method.as_str() {
             "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => Self::Possible,
             _other => Self::Never,
@@ -80,7 +80,7 @@ impl Repeat {
 
 impl Upload {
     /// `limit`: bytes of it that are kept in case it must be sent once more; 0: nothing is.
-    pub(super) fn new(incoming: Incoming, idle: Duration, limit: usize, clock: &Clock) -> Rc<Self> {
+    pub(crate) fn new(incoming: Incoming, idle: Duration, limit: usize, clock: &Clock) -> Rc<Self> {
         let keep = if limit > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
         Rc::new(Self {
             clock: clock.clone(),
@@ -95,36 +95,36 @@ impl Upload {
     }
 
     /// The body from its beginning. A second time only if [`Self::can_repeat`].
-    pub(super) fn body(self: &Rc<Self>) -> RequestBody {
+    pub(crate) fn body(self: &Rc<Self>) -> RequestBody {
         RequestBody::Upload { upload: self.clone(), at: 0 }
     }
 
     /// Whether everything read so far is still here.
-    pub(super) fn can_repeat(&self) -> bool {
+    pub(crate) fn can_repeat(&self) -> bool {
         matches!(self.flow.borrow().keep, Keep::All(_))
     }
 
-    pub(super) fn fault(&self) -> Option<ClientFault> {
+    pub(crate) fn fault(&self) -> Option<ClientFault> {
         self.fault.get()
     }
 
     /// Bytes received.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
     /// Whether the client has sent all of it.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.get()
     }
 
     /// Whether the next step is the client's: it has been asked for more and nothing came.
-    pub(super) fn waits_for_client(&self) -> bool {
+    pub(crate) fn waits_for_client(&self) -> bool {
         self.waiting.get()
     }
 
     /// What the client has to do with a connection that ended now: it broke the rules, or it owed us the next piece.
-    pub(super) fn why_unfinished(&self) -> Option<ClientFault> {
+    pub(crate) fn why_unfinished(&self) -> Option<ClientFault> {
         let owes = self.waits_for_client() && !self.has_ended();
         self.fault().or_else(|| owes.then(|| self.how_late()))
     }
@@ -134,7 +134,7 @@ impl Upload {
     }
 
     /// When the last piece was passed on.
-    pub(super) fn progress(&self) -> Timestamp {
+    pub(crate) fn progress(&self) -> Timestamp {
         self.progress.get()
     }
 

@@ -22,7 +22,7 @@ const DRAINING: Duration = Duration::from_secs(1);
 
 /// What one connection's socket, requests and worker tell each other. All on one thread.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(crate) struct Life {
     http2: Cell<bool>,
     requests: Cell<u64>,
     open: Cell<u32>,
@@ -65,7 +65,7 @@ struct Seen {
 
 /// Whether a connection has been told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// It goes on.
     Not,
     /// After the requests under way: `Connection: close`, GOAWAY.
@@ -76,7 +76,7 @@ pub(super) enum Ending {
 
 impl Life {
     /// Of a connection that begins `now`. `chance`: uniform, 0 to 1.
-    pub(super) fn new(now: Timestamp, chance: f64) -> Self {
+    pub(crate) fn new(now: Timestamp, chance: f64) -> Self {
         Self {
             http2: Cell::new(false),
             requests: Cell::new(0),
@@ -96,67 +96,67 @@ impl Life {
         }
     }
 
-    pub(super) fn speaks_http2(&self) {
+    pub(crate) fn speaks_http2(&self) {
         self.http2.set(true);
     }
 
-    pub(super) fn request_began(&self) {
+    pub(crate) fn request_began(&self) {
         self.requests.set(self.requests.get() + 1);
         self.open.set(self.open.get() + 1);
         self.head.set(false);
     }
 
-    pub(super) fn request_ended(&self) {
+    pub(crate) fn request_ended(&self) {
         self.open.set(self.open.get() - 1);
     }
 
     /// A request was answered before its body was read: the socket must linger, or its reset could overtake the answer.
-    pub(super) fn body_left_unread(&self) {
+    pub(crate) fn body_left_unread(&self) {
         self.unread.set(true);
     }
 
     /// How long the client may take nothing of a response: the longest that any of its requests allows.
-    pub(super) fn allow_pauses_of(&self, patience: Duration) {
+    pub(crate) fn allow_pauses_of(&self, patience: Duration) {
         self.patience.set(self.patience.get().max(patience));
     }
 
-    pub(super) fn received(&self) {
+    pub(crate) fn received(&self) {
         if self.open.get() == 0 {
             self.head.set(true);
         }
     }
 
-    pub(super) fn write_blocked(&self) {
+    pub(crate) fn write_blocked(&self) {
         self.blocked.set(true);
     }
 
-    pub(super) fn write_went_on(&self) {
+    pub(crate) fn write_went_on(&self) {
         self.blocked.set(false);
         self.writes.set(self.writes.get() + 1);
     }
 
     /// Keeps the stream for [`Self::take_left`] when it has to linger; closes it otherwise.
-    pub(super) fn leave(&self, stream: TcpStream) {
+    pub(crate) fn leave(&self, stream: TcpStream) {
         if self.unread.get() && self.ending.get() != Ending::Now {
             *self.left.borrow_mut() = Some(stream);
         }
     }
 
-    pub(super) fn take_left(&self) -> Option<TcpStream> {
+    pub(crate) fn take_left(&self) -> Option<TcpStream> {
         self.left.borrow_mut().take()
     }
 
     /// Who is to be woken when the connection is told to end: its task.
-    pub(super) fn on_ending(&self, waker: &Waker) {
+    pub(crate) fn on_ending(&self, waker: &Waker) {
         *self.waker.borrow_mut() = Some(waker.clone());
     }
 
-    pub(super) fn ending(&self) -> Ending {
+    pub(crate) fn ending(&self) -> Ending {
         self.ending.get()
     }
 
     /// Tells the connection to end, at least as hard as it was told before.
-    pub(super) fn end(&self, how: Ending) {
+    pub(crate) fn end(&self, how: Ending) {
         if how > self.ending.get() {
             self.ending.set(how);
             if let Some(waker) = self.waker.borrow().as_ref() {
@@ -166,22 +166,22 @@ impl Life {
     }
 
     /// A stream of this connection, to be looked after as long as it lives.
-    pub(super) fn adopt(&self, stream: &Rc<Stream>) {
+    pub(crate) fn adopt(&self, stream: &Rc<Stream>) {
         self.streams.borrow_mut().push(Rc::downgrade(stream));
     }
 
     /// Says which stream's task runs now.
-    pub(super) fn within(&self, stream: Option<Rc<Stream>>) {
+    pub(crate) fn within(&self, stream: Option<Rc<Stream>>) {
         *self.within.borrow_mut() = stream;
     }
 
     /// The stream whose task runs now.
-    pub(super) fn stream(&self) -> Option<Rc<Stream>> {
+    pub(crate) fn stream(&self) -> Option<Rc<Stream>> {
         self.within.borrow().clone()
     }
 
     /// Looks at the connection and ends it when it has been doing the same for too long.
-    pub(super) fn look(&self, now: Timestamp) {
+    pub(crate) fn look(&self, now: Timestamp) {
         self.look_at_streams(now);
         let (stage, count) = self.stage();
         let mut seen = self.seen.get();

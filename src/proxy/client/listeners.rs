@@ -26,7 +26,7 @@ enum Sharing {
 }
 
 /// One socket per worker on this address.
-pub(super) fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     bind_all(address, workers).map_err(|source| BindError { address, source })
 }
 

@@ -8,15 +8,15 @@ use http::{Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::answer::Download;
-use super::assign::Assignment;
-use super::fault::{AttemptError, Fault};
 use super::forward::{Connections, Destination, Outbound, forward};
-use super::observe::Exchange;
-use super::view::ServiceView;
-use super::worker::Worker;
 use crate::domain::Weight;
 use crate::domain::routing::{Policy, Role, Timeouts};
+use crate::proxy::answer::Download;
+use crate::proxy::fault::{AttemptError, Fault};
+use crate::proxy::observe::Exchange;
+use crate::proxy::request::assign::Assignment;
+use crate::proxy::view::ServiceView;
+use crate::proxy::worker::Worker;
 
 /// The rest of an answer that nobody will see is read up to this size and for so long, for its connection's sake.
 const REST: u64 = 16 * 1024;
@@ -27,11 +27,11 @@ const MISSING_TIME: Duration = Duration::from_secs(2);
 
 /// What may be done for a request if its version has no good answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Aid {
+pub(crate) struct Aid {
     /// Stable may answer what the canary failed.
-    pub(super) rescue: bool,
+    pub(crate) rescue: bool,
     /// The other version may have what this one has not.
-    pub(super) missing: bool,
+    pub(crate) missing: bool,
 }
 
 /// Why another version is asked.
@@ -46,7 +46,7 @@ type Answer = Result<Response<Download>, AttemptError>;
 
 impl Aid {
     /// For a request that is assigned so. `missing`: its path is one of those where a 404 is tried elsewhere.
-    pub(super) fn of(service: &ServiceView, assigned: &Assignment, method: &Method, missing: bool) -> Self {
+    pub(crate) fn of(service: &ServiceView, assigned: &Assignment, method: &Method, missing: bool) -> Self {
         let under_way = service.split.arm(Role::Canary).is_some();
         // What was chosen by hand is answered as it was chosen.
         let Some(role) = assigned.role.filter(|_| under_way) else { return Self::default() };
@@ -57,7 +57,7 @@ impl Aid {
     }
 
     /// A body that is known to be too large to be kept is only streamed.
-    pub(super) fn with_body(self, body: &impl Body, service: &ServiceView) -> Self {
+    pub(crate) fn with_body(self, body: &impl Body, service: &ServiceView) -> Self {
         let fits = usize::try_from(body.size_hint().lower())
             .is_ok_and(|size| size <= service.policy.rescue.max_body);
         Self { rescue: self.rescue && fits, ..self }
@@ -88,7 +88,7 @@ impl Cause {
 }
 
 /// Asks the version that the request was assigned to, and another one if that has no good answer and the other may.
-pub(super) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
+pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
     let spare = (aid != Aid::default()).then(|| outbound.only_copy());
     let first = asked(exchange, &to, outbound).await;
     let (Some(cause), Some(spare)) = (aid.cause(&first, &to.service.policy), spare) else { return first };

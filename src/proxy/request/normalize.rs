@@ -14,11 +14,11 @@ use super::respond::Refusal;
 const TARGET: usize = 16 * 1024;
 
 /// What a request asks for, as the matcher compares it.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// Lower case, without port and trailing dot; IPv6 in brackets; empty when none was named.
-    pub(super) host: Cow<'a, str>,
+    pub(crate) host: Cow<'a, str>,
     /// Dot segments resolved, unreserved characters decoded, other escapes in upper case.
-    pub(super) path: Cow<'a, str>,
+    pub(crate) path: Cow<'a, str>,
 }
 
 /// An authority as far as it matters: what no port means and port 80 are the same.
@@ -30,7 +30,7 @@ struct Authority<'a> {
 
 /// Brings a request into the form that routing and endpoints see: exactly one `Host` (RFC 9112 section 3.2), a target
 /// in origin form, framing that can be read in one way.
-pub(super) fn level(parts: &mut Parts) -> Result<(), Refusal> {
+pub(crate) fn level(parts: &mut Parts) -> Result<(), Refusal> {
     refuse_methods(parts)?;
     refuse_framing(&parts.headers)?;
     let named = named_host(parts)?;
@@ -51,7 +51,7 @@ pub(super) fn level(parts: &mut Parts) -> Result<(), Refusal> {
 }
 
 /// What a levelled request asks for.
-pub(super) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
+pub(crate) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
     let host = match parts.headers.get(HOST) {
         Some(value) => authority(value.to_str().map_err(|_| Refusal::BadHost)?).ok_or(Refusal::BadHost)?.host,
         None => Cow::Borrowed(""),
@@ -61,7 +61,7 @@ pub(super) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
 
 /// The target without the first `strip` bytes of its levelled path. A path that reads differently once levelled is
 /// forwarded levelled: what would be left of the raw one could climb out of the prefix.
-pub(super) fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
+pub(crate) fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
     let rest = levelled.get(strip..)?;
     let slash = if rest.starts_with('/') { "" } else { "/" };
     let target = match uri.query() {

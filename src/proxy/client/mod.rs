@@ -1,0 +1,7 @@
+//! The clients' side: the sockets that they connect to, what a connection speaks, how long it may live.
+
+pub(crate) mod connection;
+pub(crate) mod life;
+pub(crate) mod listeners;
+pub(crate) mod socket;
+pub(crate) mod stream;

@@ -1,0 +1,6 @@
+//! The endpoints' side: which one is asked, on which connection, and who is asked next when it has no good answer.
+
+pub(crate) mod forward;
+pub(crate) mod pool;
+pub(crate) mod rescue;
+pub(crate) mod socket;
