@@ -47,7 +47,11 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
-        let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
+        Self::start_on(web.snapshot(), workers, clock, drain)
+    }
+
+    pub(crate) fn start_on(snapshot: Snapshot, workers: usize, clock: Clock, drain: Duration) -> Self {
+        let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let shared = Shared {
             live,
             wake: Arc::new(Notify::new()),
@@ -174,7 +178,7 @@ impl Web {
         }
     }
 
-    fn snapshot(self) -> Snapshot {
+    pub(crate) fn snapshot(self) -> Snapshot {
         Snapshot {
             generation: 1,
             matcher: Arc::new(Matcher::new(self.routes.into_iter().map(|route| (route, 0)))),

@@ -120,9 +120,9 @@ fn named_host(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
 fn origin_form(uri: &Uri) -> Uri {
     match uri.path_and_query() {
         Some(target) if target.as_str().starts_with('/') => Uri::from(target.clone()),
-        // `http://a?q`: the path is empty.
+        // `http://a?q`: the path is empty. Shown, the target begins with a slash.
         Some(target) => {
-            let target = bytes::Bytes::from(format!("/{target}"));
+            let target = bytes::Bytes::from(target.to_string());
             PathAndQuery::from_maybe_shared(target).map_or_else(|_| Uri::from_static("/"), Uri::from)
         }
         None => Uri::from_static("/"),
@@ -297,6 +297,15 @@ mod tests {
         level(&mut parts).unwrap();
         assert_eq!(parts.headers.get(HOST).unwrap(), "Shop.example:81");
         assert_eq!(parts.uri.to_string(), "/a?q");
+    }
+
+    #[test]
+    fn a_target_without_a_path_is_of_the_root() {
+        for (uri, target) in [("http://a", "/"), ("http://a?q", "/?q"), ("http://a/?q", "/?q")] {
+            let mut parts = parts("GET", uri, Version::HTTP_11, &[("host", "a")]);
+            level(&mut parts).unwrap();
+            assert_eq!(parts.uri.to_string(), target, "{uri}");
+        }
     }
 
     #[test]
