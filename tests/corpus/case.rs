@@ -22,6 +22,8 @@ pub(crate) struct Case {
     pub(crate) hidden: Vec<&'static str>,
     /// The protocol that the endpoint may be asked to change to.
     pub(crate) upgrade: Option<&'static str>,
+    /// No more requests than this may reach the endpoints.
+    pub(crate) most: Option<usize>,
     /// Why it is forwarded although nginx and HAProxy refuse it, if so.
     pub(crate) although: Option<&'static str>,
     /// Whether nginx and HAProxy are asked too.
@@ -126,6 +128,7 @@ pub(crate) fn steps(name: &'static str, send: Vec<Step>) -> Case {
         without: Vec::new(),
         hidden: Vec::new(),
         upgrade: None,
+        most: None,
         although: None,
         alone: false,
     }
@@ -235,6 +238,11 @@ impl Case {
 
     pub(crate) fn hides(mut self, names: &[&'static str]) -> Self {
         self.hidden.extend(names);
+        self
+    }
+
+    pub(crate) fn at_most(mut self, most: usize) -> Self {
+        self.most = Some(most);
         self
     }
 

@@ -18,24 +18,32 @@ pub(crate) fn hold(cases: &[Case]) {
 }
 
 fn failure(case: &Case) -> Option<String> {
-    let mut front = Front::ours(case);
-    let mut seen = front.converse(case);
-    let mut faults = afterwards(&front, case);
-    // Its connections to the endpoints close with it: then all has come.
-    front.ours.take();
-    eventually("the endpoints' connections closed", || front.public.is_quiet() && front.admin.is_quiet());
-    (seen.public, seen.admin) = (front.public.connections(), front.admin.connections());
+    let (mut seen, mut faults) = witness(case);
     faults.append(&mut seen.faults);
     faults.extend(seen.replies.iter().flat_map(|reply| reply.unfit(case.upgrade())));
-    faults.extend(case.hidden.iter().filter(|name| seen.replies.iter().any(|it| !it.all(name).is_empty())).map(
-        |name| format!("the client saw {name}"),
-    ));
+    let shown = |name: &&&str| seen.replies.iter().any(|reply| !reply.all(name).is_empty());
+    faults.extend(case.hidden.iter().filter(shown).map(|name| format!("the client saw {name}")));
     faults.extend(at_endpoints(case, &seen));
     let whole = Whole::of(&seen);
     if !case.may.iter().any(|outcome| whole.is(outcome, &seen)) {
         faults.insert(0, "none of the outcomes that are expected".into());
     }
+    if case.most.is_some_and(|most| whole.requests.len() + whole.begun.len() > most) {
+        faults.push(format!("{} requests reached endpoints", whole.requests.len() + whole.begun.len()));
+    }
     (!faults.is_empty()).then(|| report(case, &seen, &whole, &faults))
+}
+
+/// Runs a case on a proxy of ours: what was seen, and what was not as it should be afterwards.
+pub(crate) fn witness(case: &Case) -> (Seen, Vec<String>) {
+    let mut front = Front::ours(case);
+    let mut seen = front.converse(case);
+    let faults = afterwards(&front, case);
+    // Its connections to the endpoints close with it: then all has come.
+    front.ours.take();
+    eventually("the endpoints' connections closed", || front.public.is_quiet() && front.admin.is_quiet());
+    (seen.public, seen.admin) = (front.public.connections(), front.admin.connections());
+    (seen, faults)
 }
 
 /// What the endpoints saw but for the harness's own requests.
@@ -189,4 +197,25 @@ fn report(case: &Case, seen: &Seen, whole: &Whole, faults: &[String]) -> String 
         let _ = writeln!(text, "   expected:  {} and {:?}", outcome.client, outcome.endpoint);
     }
     text
+}
+
+#[test]
+fn a_case_that_does_not_hold_is_noticed() {
+    let case = || crate::case::case("RFC 9110: any", "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(failure(&case().passed(&["GET /x"])), None);
+    for wrong in [
+        case().refused(),
+        case().may("200, closed", &["GET /x"]),
+        case().passed(&["GET /y"]),
+        case().passed(&[]),
+        case().passed(&["GET /x"]).with("x-a: 1"),
+        case().passed(&["GET /x"]).without(&["host"]),
+        case().passed(&["GET /x"]).hides(&["content-length"]),
+        case().passed(&["GET /x"]).afresh(),
+        case().passed(&["GET /x"]).blamed(),
+        case().passed(&["GET /x"]).at_most(0),
+        case().passed(&["GET /x"]).answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", crate::case::Then::Keep),
+    ] {
+        assert!(failure(&wrong).is_some());
+    }
 }

@@ -21,6 +21,8 @@ struct State {
     script: Script,
     connections: Vec<Connection>,
     ended: bool,
+    /// Which case is on.
+    round: u64,
 }
 
 /// What came on one connection.
@@ -30,11 +32,24 @@ pub(crate) struct Connection {
     pub(crate) open: bool,
 }
 
+/// Which connection of which case.
+#[derive(Clone, Copy)]
+struct Seat {
+    round: u64,
+    number: usize,
+}
+
+impl State {
+    fn at(&mut self, seat: Seat) -> Option<&mut Connection> {
+        self.connections.get_mut(seat.number).filter(|_| seat.round == self.round)
+    }
+}
+
 impl Recorder {
     pub(crate) fn start(script: Script) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { script, connections: Vec::new(), ended: false }));
+        let state = Arc::new(Mutex::new(State { script, connections: Vec::new(), ended: false, round: 0 }));
         let recorder = Self { address, state: state.clone() };
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -43,12 +58,13 @@ impl Recorder {
                     return;
                 }
                 inner.connections.push(Connection { bytes: Vec::new(), open: true });
-                let (number, script) = (inner.connections.len() - 1, inner.script.clone());
+                let seat = Seat { round: inner.round, number: inner.connections.len() - 1 };
+                let script = inner.script.clone();
                 drop(inner);
                 let state = state.clone();
                 std::thread::spawn(move || {
-                    serve(stream, &script, &state, number);
-                    if let Some(connection) = state.lock().unwrap().connections.get_mut(number) {
+                    serve(stream, &script, &state, seat);
+                    if let Some(connection) = state.lock().unwrap().at(seat) {
                         connection.open = false;
                     }
                 });
@@ -57,10 +73,11 @@ impl Recorder {
         recorder
     }
 
-    /// Forgets what came; every connection must have closed.
+    /// Forgets what came, and what may still come, for another case.
     pub(crate) fn begin(&self, script: Script) {
         let mut state = self.state.lock().unwrap();
         state.connections.clear();
+        state.round += 1;
         state.script = script;
     }
 
@@ -90,10 +107,10 @@ impl Drop for Recorder {
     }
 }
 
-fn serve(mut stream: TcpStream, script: &Script, state: &Mutex<State>, number: usize) {
+fn serve(mut stream: TcpStream, script: &Script, state: &Mutex<State>, seat: Seat) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
-    if script.when == When::Connected && number == 0 && act(&mut stream, script, None) {
+    if script.when == When::Connected && seat.number == 0 && act(&mut stream, script, None) {
         return;
     }
     let mut answered = 0;
@@ -105,7 +122,7 @@ fn serve(mut stream: TcpStream, script: &Script, state: &Mutex<State>, number: u
         }
         let read = {
             let mut state = state.lock().unwrap();
-            let Some(connection) = state.connections.get_mut(number) else { return };
+            let Some(connection) = state.at(seat) else { return };
             connection.bytes.extend_from_slice(&buffer[..length]);
             strict::read(&connection.bytes)
         };

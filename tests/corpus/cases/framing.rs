@@ -68,7 +68,7 @@ fn both() -> Vec<Case> {
         both("RFC 9112 6.3: TE.CL", coding_first(&hidden), &["POST /x"]),
         both("RFC 9112 6.3: both agree", length_first("0\r\n\r\n"), &["POST /x"]),
         case("RFC 9112 6.3: TE.CL with a short length", {
-            post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "14\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n")
+            post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "14\r\nGPOST / HTTP/1.1\r\n\r\n\r\n0\r\n\r\n")
         })
         .refused()
         .may("200, closed", &["POST /x GPOST / HTTP/1.1\r\n\r\n"]),
