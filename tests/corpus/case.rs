@@ -241,6 +241,12 @@ impl Case {
         self
     }
 
+    /// The endpoint may be asked to change to this protocol.
+    pub(crate) fn may_upgrade(mut self, protocol: &'static str) -> Self {
+        self.upgrade = Some(protocol);
+        self
+    }
+
     pub(crate) fn at_most(mut self, most: usize) -> Self {
         self.most = Some(most);
         self

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit::clock::{Clock, Manual};
 use adit::domain::Timestamp;
-use adit::domain::routing::{Matcher, Service, Snapshot, Split};
+use adit::domain::routing::{Matcher, Snapshot};
 use adit::domain::stats::ErrorReason;
 
 use crate::case::{Case, Protocol, Step};
@@ -14,7 +14,7 @@ use crate::client::{At, Peer, Reply};
 use crate::endpoint::nobody;
 use crate::h2;
 use crate::recorder::{Connection, NEXT, Recorder};
-use crate::world::{Proxy, Web, route, version};
+use crate::world::{Proxy, Web, route};
 
 /// A proxy, ours or another's, and what is behind it.
 pub(crate) struct Front {
@@ -52,8 +52,8 @@ impl Front {
         let public = Recorder::start(case.script.clone());
         let admin = Recorder::start(case.script.clone());
         let (clock, hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
-        let snapshot = snapshot(public.address, admin.address);
-        let proxy = Proxy::start_on(snapshot, 1, clock, Duration::ZERO);
+        let proxy = Proxy::start_with(Web::at(&[]), 1, clock, Duration::ZERO);
+        proxy.shared.live.store(Arc::new(snapshot(public.address, admin.address)));
         let at = At::Tcp(proxy.address);
         Self { at, public, admin, patience: PATIENCE, ours: Some(Ours { proxy, hand }) }
     }
@@ -189,14 +189,7 @@ fn snapshot(public: SocketAddr, admin: SocketAddr) -> Snapshot {
     let mut snapshot = Web::canary(&[nobody()], &[public], 100.0).snapshot();
     let routes = [(route("/"), 0), (route("/admin"), 1)];
     snapshot.matcher = Arc::new(Matcher::new(routes.into_iter()));
-    snapshot.services.push(Arc::new(Service {
-        name: "admin".into(),
-        policy: snapshot.services[0].policy.clone(),
-        versions: vec![version("v1", &[admin])],
-        split: Split::whole(0),
-        rollout: None,
-        hold: None,
-    }));
+    snapshot.services.append(&mut Web::at(&[admin]).snapshot().services);
     snapshot
 }
 

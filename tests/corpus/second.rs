@@ -228,7 +228,10 @@ fn second_opinion() {
             let hides = !nginx.serves() && !haproxy.serves() && ours.serves();
             (laxer || hides) && case.although.is_none()
         })
-        .map(|(case, (ours, nginx, haproxy))| format!("{}\n   {ours:?}\n   {nginx:?}\n   {haproxy:?}", case.name))
+        .map(|(case, (ours, nginx, haproxy))| {
+            let [ours, nginx, haproxy] = [ours.cell(None), nginx.cell(None), haproxy.cell(None)];
+            format!("{}\n   Adit:    {ours}\n   nginx:   {nginx}\n   HAProxy: {haproxy}", case.name)
+        })
         .collect();
     let agreements = opinions().map(|(ours, nginx, haproxy)| {
         u8::from(ours.agrees(nginx)) + u8::from(ours.agrees(haproxy))

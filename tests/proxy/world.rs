@@ -47,11 +47,7 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
-        Self::start_on(web.snapshot(), workers, clock, drain)
-    }
-
-    pub(crate) fn start_on(snapshot: Snapshot, workers: usize, clock: Clock, drain: Duration) -> Self {
-        let live = Arc::new(ArcSwap::from_pointee(snapshot));
+        let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
             wake: Arc::new(Notify::new()),

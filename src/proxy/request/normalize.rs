@@ -13,6 +13,9 @@ use super::respond::Refusal;
 /// The longest request target in bytes.
 const TARGET: usize = 16 * 1024;
 
+/// The longest name of a host (RFC 1034 section 3.1).
+const HOST_NAME: usize = 255;
+
 /// What a request asks for, as the matcher compares it.
 pub(crate) struct Asked<'a> {
     /// Lower case, without port and trailing dot; IPv6 in brackets; empty when none was named.
@@ -157,7 +160,7 @@ fn level_host(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    if name.is_empty() || name.contains([':', '[', ']']) {
+    if name.is_empty() || name.len() > HOST_NAME || name.contains([':', '[', ']']) {
         return None;
     }
     let upper = name.bytes().any(|b| b.is_ascii_uppercase());

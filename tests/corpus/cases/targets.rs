@@ -51,19 +51,16 @@ fn methods() -> Vec<Case> {
         case("RFC 9110 9.1: a method with a colon", "GET: /x HTTP/1.1\r\nHost: a\r\n\r\n").refused(),
         case("RFC 9112 3: a method of 40,000 bytes", long).may("400|431|414|501, closed", &[]),
         case("RFC 9110 9.3.6: CONNECT with an authority", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n")
-            .may("400|405, open", &[])
             .may("400|405, closed", &[]),
         case("RFC 9110 9.3.6: CONNECT with a path", "CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n")
-            .may("400|405, open", &[])
             .may("400|405, closed", &[]),
         case(
             "CVE-2025-64763: bytes behind a CONNECT are no request",
             "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
         )
-        .may("400|405, closed", &[])
-        .may("405, 200, open", &["admin: GET /admin"]),
+        .may("400|405, closed", &[]),
         case("RFC 9110 9.3.8: TRACE shows fields to scripts", "TRACE /x HTTP/1.1\r\nHost: a\r\nCookie: s\r\n\r\n")
-            .may("405, open", &[]),
+            .may("405, closed", &[]),
         case("RFC 9110 9.3.7: OPTIONS of all", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").may("204, open", &[]),
         case("RFC 9110 9.3.7: OPTIONS of something", "OPTIONS /x HTTP/1.1\r\nHost: a\r\n\r\n")
             .passed(&["OPTIONS /x"]),
@@ -74,7 +71,7 @@ fn forms() -> Vec<Case> {
     let long = |length: usize| target(&format!("/{}", "x".repeat(length)));
     vec![
         case("RFC 9112 3.2.4: an asterisk for GET", target("*")).refused(),
-        case("RFC 9112 3.2.3: an authority for GET", target("a:80")).may("400|405, closed", &[]).may("405, open", &[]),
+        case("RFC 9112 3.2.3: an authority for GET", target("a:80")).may("400|405, closed", &[]),
         case("RFC 9112 3.2.2: the absolute form", target("http://a/x")).passed(&["GET /x"]).with("host: a"),
         case("RFC 9112 3.2.2: a scheme and host in capitals", target("HTTP://A/x")).passed(&["GET /x"]),
         case("RFC 9112 3.2.2: the absolute form without a path", target("http://a")).passed(&["GET /"]),
@@ -94,17 +91,27 @@ fn forms() -> Vec<Case> {
         case("RFC 9112 3.2: a relative path with a dot", target("./x")).refused(),
         case("RFC 9112 3.2: a query alone", target("?q")).refused(),
         case("RFC 9112 3.2: two slashes are a path, no authority", target("//b/x")).passed(&["GET //b/x"]),
-        case("RFC 9112 3: a target of 16,000 bytes", long(16_000).as_slice()).may("200, open", &[]).any_endpoint(),
+        case("RFC 9112 3: a target of 16,000 bytes", long(16_000).as_slice())
+            .may("200, open", &[])
+            .any_endpoint()
+            .although("targets may have 16 KiB, heads 32 KiB; the others' buffers hold 8 and 15 KiB"),
         case("RFC 9110 15.5.15: a target of 17,000 bytes", long(17_000)).may("414, closed", &[]),
         case("RFC 9110 15.5.15: a target of 100,000 bytes", long(100_000)).may("414|431|400, closed", &[]),
     ]
 }
 
+const FRAGMENT: &str = "hyper cuts the fragment off: routes and endpoints see the same path without it";
+
 fn characters() -> Vec<Case> {
     vec![
-        // hyper cuts the fragment off.
-        case("CVE-2023-45539: a fragment in the target", target("/x#y")).passed(&["GET /x"]).refused(),
-        case("CVE-2021-32779: a fragment before a path", target("/x#/../admin")).passed(&["GET /x"]).refused(),
+        case("CVE-2023-45539: a fragment in the target", target("/x#y"))
+            .passed(&["GET /x"])
+            .refused()
+            .although(FRAGMENT),
+        case("CVE-2021-32779: a fragment before a path", target("/x#/../admin"))
+            .passed(&["GET /x"])
+            .refused()
+            .although(FRAGMENT),
         case("RFC 9112 3.2: a fragment alone", target("#x")).refused(),
         case("RFC 3986 3.3: a NUL in the target", target("/x\0y")).refused(),
         case("RFC 3986 3.3: a NUL, escaped", target("/x%00y")).refused(),

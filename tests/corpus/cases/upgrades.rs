@@ -25,4 +25,73 @@ pub(crate) fn cases() -> Vec<Case> {
         case("CVE-2024-23326: 200 for an upgrade makes no tunnel", [get("Connection: Upgrade\r\nUpgrade: h2c\r\n"), hidden.into()].concat())
             .may("200, 200, open", &["GET /x", "admin: GET /admin"]),
     ]
+    .into_iter()
+    .chain(websockets())
+    .collect()
+}
+
+/// Handshakes of WebSocket that make no tunnel. Whether a good one is passed on is for others to test.
+fn websockets() -> Vec<Case> {
+    const KEY: &str = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let hidden = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
+    let shake = |fields: &str| get(&format!("{fields}{KEY}"));
+    let good = || shake("Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    let request = |line: &str, fields: &str, body: &str| {
+        format!("{line}\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{KEY}{fields}\r\n{body}")
+    };
+    let plain = |name: &'static str, bytes: Vec<u8>| {
+        case(name, bytes).passed(&["GET /x"]).without(&["upgrade", "connection"])
+    };
+    let switching = |fields: &str| format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n");
+    vec![
+        case("RFC 6455 4.2.2: a handshake that the endpoint answers with 200", good())
+            .passed(&["GET /x"])
+            .may_upgrade("websocket"),
+        case("RFC 6455 4.2.2: a handshake that the endpoint refuses", good())
+            .answering("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno", Then::Keep)
+            .may("426, open", &["GET /x"])
+            .may_upgrade("websocket"),
+        plain("RFC 6455 4.1: WebSocket without Connection", shake("Upgrade: websocket\r\n")),
+        plain("RFC 6455 4.1: WebSocket or h2c", shake("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n")),
+        plain("RFC 6455 4.1: h2c in a second Upgrade", {
+            shake("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n")
+        }),
+        plain("RFC 6455 4.1: something that only begins like WebSocket", {
+            shake("Connection: Upgrade\r\nUpgrade: websocket2\r\n")
+        }),
+        case("RFC 6455 4.1: WebSocket in HTTP/1.0", request("GET /x HTTP/1.0", "", ""))
+            .may("200, closed", &["GET /x"])
+            .without(&["upgrade", "connection"]),
+        case("RFC 6455 4.1: WebSocket by POST", request("POST /x HTTP/1.1", "Content-Length: 5\r\n", "hello"))
+            .passed(&["POST /x hello"])
+            .without(&["upgrade", "connection"]),
+        case("RFC 6455 4.1: WebSocket with a body", request("GET /x HTTP/1.1", "Content-Length: 5\r\n", "hello"))
+            .passed(&["GET /x hello"])
+            .without(&["upgrade", "connection"]),
+        case("RFC 6455 4.1: WebSocket with a bad body", {
+            request("GET /x HTTP/1.1", "Transfer-Encoding: chunked\r\n", "zz\r\n")
+        })
+        .refused_midway(),
+        case("CVE-2026-2833: a request behind a handshake that fails", [good(), hidden.into()].concat())
+            .may("200, 200, open", &["GET /x", "admin: GET /admin"])
+            .may("200, closed", &["GET /x"])
+            .may_upgrade("websocket"),
+        case("RFC 9110 15.2.2: 101 for another protocol", good())
+            .answering(switching("Connection: Upgrade\r\nUpgrade: h2c\r\n"), Then::Keep)
+            .bad_gateway()
+            .may_upgrade("websocket"),
+        case("RFC 9110 15.2.2: 101 for no protocol", good())
+            .answering(switching(""), Then::Keep)
+            .bad_gateway()
+            .may_upgrade("websocket"),
+        case("RFC 9110 15.2.2: 101 for two protocols", good())
+            .answering(switching("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"), Then::Keep)
+            .bad_gateway()
+            .may_upgrade("websocket"),
+        case("RFC 9110 15.2.2: 101 by halves, and then nothing", good())
+            .answering("HTTP/1.1 101 Switching Pro", Then::Close)
+            .any_gateway()
+            .blamed()
+            .may_upgrade("websocket"),
+    ]
 }
