@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// Waits until the endpoints have seen so many bytes of requests begin.
     Asked(usize),
+    /// Waits until the last that the public endpoint has seen is this.
+    Reached(&'static str),
     /// Reads the next answer.
     Answer,
     /// Sends no more, reads on.

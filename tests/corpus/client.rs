@@ -141,7 +141,8 @@ impl Peer {
         }
         let fields: Vec<(String, String)> = lines
             .filter_map(|line| {
-                let field = line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+                let field =
+                    line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
                 if field.as_ref().is_none_or(|(name, _)| name.is_empty() || name.contains([' ', '\t'])) {
                     faults.push(format!("field {line:?}"));
                 }
@@ -191,7 +192,7 @@ impl Peer {
             }
             while self.ahead.len() < size + 2 {
                 if !self.more() {
-                    body.extend(self.ahead.drain(..));
+                    body.append(&mut self.ahead);
                     return false;
                 }
             }

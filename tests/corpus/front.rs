@@ -66,7 +66,10 @@ impl Front {
         for step in &case.send {
             match step {
                 Step::Send(bytes) => peer.send(bytes),
-                Step::Asked(wanted) => self.wait_until_asked(*wanted),
+                Step::Asked(wanted) => {
+                    self.wait_until(|| self.public.asked() + self.admin.asked() >= *wanted)
+                }
+                Step::Reached(end) => self.wait_until(|| self.public.has_seen(end)),
                 Step::Answer => seen.replies.extend(peer.reply(bodiless)),
                 Step::Finish => peer.finish(),
                 timed => self.time_passes(&mut peer, timed, &mut seen),
@@ -79,9 +82,10 @@ impl Front {
         seen
     }
 
-    fn wait_until_asked(&self, wanted: usize) {
-        for _ in 0..5_000 {
-            if self.public.asked() + self.admin.asked() >= wanted {
+    fn wait_until(&self, is_so: impl Fn() -> bool) {
+        let polls = self.patience.as_millis();
+        for _ in 0..polls {
+            if is_so() {
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(1));
@@ -104,27 +108,29 @@ impl Front {
 
     fn time_passes(&self, peer: &mut Peer, step: &Step, seen: &mut Seen) {
         let before = peer.ahead.len();
+        // A worker that gets no turn looks late: nothing may come too early, but late is not wrong.
+        let late = |limit: Duration| limit * 4;
         let fault = match step {
             Step::Wait(time) => {
                 let closed = self.pass(*time, |_| peer.has_closed(MOMENT));
                 closed.map(|passed| format!("closed after {passed:?}, before {time:?} were over"))
             }
             Step::Closes(limit) => {
-                let closed = self.pass(*limit, |_| peer.has_closed(MOMENT));
-                closed.is_none().then(|| format!("still open after {limit:?}"))
+                let closed = self.pass(late(*limit), |_| peer.has_closed(MOMENT));
+                closed.is_none().then(|| format!("not closed after {limit:?}"))
             }
             Step::Until(limit) => {
-                let came = self.pass(*limit, |_| peer.has_closed(MOMENT) || peer.ahead.len() > before);
+                let came = self.pass(late(*limit), |_| peer.has_closed(MOMENT) || peer.ahead.len() > before);
                 came.is_none().then(|| format!("nothing came in {limit:?}"))
             }
             Step::Settles(limit) => {
-                let cut = self.pass(*limit, |ours| {
+                let settled = self.pass(late(*limit), |ours| {
                     std::thread::park_timeout(MOMENT);
                     ours.in_flight().0 == 0
                 });
-                cut.is_none().then(|| format!("still in flight after {limit:?}"))
+                settled.is_none().then(|| format!("still in flight after {limit:?}"))
             }
-            Step::Send(_) | Step::Asked(_) | Step::Answer | Step::Finish => None,
+            Step::Send(_) | Step::Asked(_) | Step::Reached(_) | Step::Answer | Step::Finish => None,
         };
         seen.faults.extend(fault);
     }
@@ -140,7 +146,8 @@ impl Front {
             let of = |client: &str| matches(client.rsplit_once(", ").map_or("", |it| it.0), &seen.client);
             case.may.iter().any(|it| it.client.ends_with(end) && of(it.client))
         };
-        let closing = seen.replies.last().is_some_and(|reply| !reply.whole || reply.all("connection") == ["close"]);
+        let closing =
+            seen.replies.last().is_some_and(|reply| !reply.whole || reply.all("connection") == ["close"]);
         if ends("closed") && (closing || !ends("open")) || wanted == 0 {
             peer.drain();
         }
@@ -156,7 +163,13 @@ impl Front {
         if !peer.ahead.is_empty() {
             seen.faults.push(format!("after the answers: {:?}", String::from_utf8_lossy(&peer.ahead)));
         }
-        let end = if closed { "closed" } else if peer.silent { "silent" } else { "open" };
+        let end = if closed {
+            "closed"
+        } else if peer.silent {
+            "silent"
+        } else {
+            "open"
+        };
         seen.client.push(end.into());
     }
 }
@@ -188,7 +201,7 @@ fn snapshot(public: SocketAddr, admin: SocketAddr) -> Snapshot {
     // The public endpoint is a canary's: what would be held against it is evidence.
     let mut snapshot = Web::canary(&[nobody()], &[public], 100.0).snapshot();
     let routes = [(route("/"), 0), (route("/admin"), 1)];
-    snapshot.matcher = Arc::new(Matcher::new(routes.into_iter()));
+    snapshot.matcher = Arc::new(Matcher::new(routes));
     snapshot.services.append(&mut Web::at(&[admin]).snapshot().services);
     snapshot
 }
@@ -210,7 +223,8 @@ impl Ours {
         let failures = endpoints.map(|it| it.cells.workers.sum(|counts| counts.failures.get())).sum();
         let clients = [ErrorReason::HttpRequestError, ErrorReason::HttpRequestDenied];
         let reasons = || ErrorReason::ALL.iter().filter(|reason| !clients.contains(reason));
-        let errors = versions().map(|it| it.cells.sum(|cells| reasons().map(|why| cells.errors(*why)).sum())).sum();
+        let errors =
+            versions().map(|it| it.cells.sum(|cells| reasons().map(|why| cells.errors(*why)).sum())).sum();
         (failures, errors, self.proxy.evidence().canary.failed)
     }
 

@@ -150,7 +150,12 @@ pub(crate) fn read(case: &Case, peer: &mut Peer, seen: &mut Seen) {
             }
             DATA if flags & END_STREAM != 0 => stream.or_default().end = Some(String::new()),
             DATA => {
-                peer.send(&frame(WINDOW_UPDATE, 0, 0, &u32::try_from(payload.len().max(1)).unwrap().to_be_bytes()));
+                peer.send(&frame(
+                    WINDOW_UPDATE,
+                    0,
+                    0,
+                    &u32::try_from(payload.len().max(1)).unwrap().to_be_bytes(),
+                ));
             }
             RST_STREAM => {
                 // After a whole answer NO_ERROR only says that the rest of the request is not wanted.
@@ -165,7 +170,13 @@ pub(crate) fn read(case: &Case, peer: &mut Peer, seen: &mut Seen) {
     }
     seen.client.extend(items(streams, &wanted));
     seen.client.extend(goaway.map(|code| format!("goaway {code}")));
-    let end = if answered { "open" } else if peer.closed { "closed" } else { "silent" };
+    let end = if answered {
+        "open"
+    } else if peer.closed {
+        "closed"
+    } else {
+        "silent"
+    };
     seen.client.push(end.into());
 }
 
@@ -231,7 +242,8 @@ fn code(payload: &[u8]) -> &'static str {
         "INADEQUATE_SECURITY",
         "HTTP_1_1_REQUIRED",
     ];
-    let number = payload.get(..4).map(|bytes| bytes.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)));
+    let number =
+        payload.get(..4).map(|bytes| bytes.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)));
     number.and_then(|number| NAMES.get(number)).copied().unwrap_or("?")
 }
 

@@ -100,10 +100,14 @@ fn afterwards(front: &Front, case: &Case) -> Vec<String> {
         (Blame::Nobody, (0, 0, 0)) => {}
         (Blame::Open, _) | (Blame::Version, (0, 1, 1)) => {}
         (Blame::Version, blamed) => faults.push(format!("not against the version alone: {blamed:?}")),
-        (Blame::Nobody, blamed) => faults.push(format!("counted against endpoint, version, canary: {blamed:?}")),
+        (Blame::Nobody, blamed) => {
+            faults.push(format!("counted against endpoint, version, canary: {blamed:?}"))
+        }
         (Blame::Endpoint, (failures, errors, judged)) => {
             if failures == 0 || errors == 0 || judged != 1 {
-                faults.push(format!("not all of it counted: endpoint {failures}, version {errors}, canary {judged}"));
+                faults.push(format!(
+                    "not all of it counted: endpoint {failures}, version {errors}, canary {judged}"
+                ));
             }
         }
     }
@@ -147,8 +151,10 @@ fn at_endpoints(case: &Case, seen: &Seen) -> Vec<String> {
     }
     let mut all = seen.public.iter().chain(&seen.admin).flat_map(|connection| read(connection).requests);
     if let Some(first) = all.find(|it| !is_own(it)) {
-        let lines: Vec<String> = first.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        let missing = case.with.iter().filter(|wanted| !lines.iter().any(|line| line.eq_ignore_ascii_case(wanted)));
+        let lines: Vec<String> =
+            first.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let missing =
+            case.with.iter().filter(|wanted| !lines.iter().any(|line| line.eq_ignore_ascii_case(wanted)));
         faults.extend(missing.map(|line| format!("the endpoint did not see {line:?}: {lines:?}")));
         let there = case.without.iter().filter(|name| !first.all(name).is_empty());
         faults.extend(there.map(|name| format!("the endpoint saw {name}: {lines:?}")));
@@ -186,13 +192,22 @@ fn report(case: &Case, seen: &Seen, whole: &Whole, faults: &[String]) -> String 
     }
     let sent = case.bytes();
     let shown = if case.protocol == Protocol::Http2 { 600 } else { 300 };
-    let _ = writeln!(text, "   sent:      {}{}", sent[..sent.len().min(shown)].escape_ascii(), if sent.len() > shown { "…" } else { "" });
+    let _ = writeln!(
+        text,
+        "   sent:      {}{}",
+        sent[..sent.len().min(shown)].escape_ascii(),
+        if sent.len() > shown { "…" } else { "" }
+    );
     let _ = writeln!(text, "   client:    {}", seen.client.join(", "));
     for reply in &seen.replies {
         let body = String::from_utf8_lossy(&reply.body[..reply.body.len().min(120)]).into_owned();
         let _ = writeln!(text, "              {} {:?} {body:?}", reply.status, reply.fields);
     }
-    let _ = writeln!(text, "   endpoint:  {:?} begun: {:?} broken: {:?}", whole.requests, whole.begun, whole.broken);
+    let _ = writeln!(
+        text,
+        "   endpoint:  {:?} begun: {:?} broken: {:?}",
+        whole.requests, whole.begun, whole.broken
+    );
     for outcome in &case.may {
         let _ = writeln!(text, "   expected:  {} and {:?}", outcome.client, outcome.endpoint);
     }
@@ -214,7 +229,9 @@ fn a_case_that_does_not_hold_is_noticed() {
         case().passed(&["GET /x"]).afresh(),
         case().passed(&["GET /x"]).blamed(),
         case().passed(&["GET /x"]).at_most(0),
-        case().passed(&["GET /x"]).answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", crate::case::Then::Keep),
+        case()
+            .passed(&["GET /x"])
+            .answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", crate::case::Then::Keep),
     ] {
         assert!(failure(&wrong).is_some());
     }

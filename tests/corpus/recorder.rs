@@ -89,6 +89,11 @@ impl Recorder {
         self.state.lock().unwrap().connections.iter().all(|connection| !connection.open)
     }
 
+    pub(crate) fn has_seen(&self, end: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        state.connections.last().is_some_and(|connection| connection.bytes.ends_with(end.as_bytes()))
+    }
+
     /// How many requests have begun.
     pub(crate) fn asked(&self) -> usize {
         let begun = |connection: &Connection| {

@@ -26,9 +26,9 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     /// In order, as written.
-    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) fields: Fields,
     pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) trailers: Fields,
 }
 
 /// A reading that stops: more is needed, or nothing will help.
@@ -38,6 +38,9 @@ enum Stop {
 }
 
 type Reading<T> = Result<T, Stop>;
+
+/// Names and values.
+type Fields = Vec<(String, String)>;
 
 /// Reads all of them.
 pub(crate) fn read(bytes: &[u8]) -> Read {
@@ -97,7 +100,7 @@ impl<'a> Cursor<'a> {
         Ok(String::from_utf8_lossy(line))
     }
 
-    fn fields(&mut self) -> Reading<Vec<(String, String)>> {
+    fn fields(&mut self) -> Reading<Fields> {
         let mut fields = Vec::new();
         loop {
             let line = self.line()?;
@@ -113,7 +116,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn body(&mut self, fields: &[(String, String)]) -> Reading<(Vec<u8>, Vec<(String, String)>)> {
+    fn body(&mut self, fields: &[(String, String)]) -> Reading<(Vec<u8>, Fields)> {
         let all = |wanted: &str| -> Vec<&str> {
             let named = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
             named.map(|(_, value)| value.as_str()).collect()
@@ -129,7 +132,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn chunks(&mut self) -> Reading<(Vec<u8>, Vec<(String, String)>)> {
+    fn chunks(&mut self) -> Reading<(Vec<u8>, Fields)> {
         let mut body = Vec::new();
         loop {
             let line = self.line()?;
@@ -178,7 +181,8 @@ impl Request {
         let hosts = self.all("host");
         never(hosts.len() != 1, format!("hosts: {hosts:?}"));
         never(hosts.iter().any(|host| !is_authority(host)), format!("no host: {hosts:?}"));
-        let between = ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "expect"];
+        let between =
+            ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "expect"];
         for name in between {
             never(!self.all(name).is_empty(), format!("{name} went through"));
         }
@@ -187,7 +191,8 @@ impl Request {
         let hop = match (&connection[..], &upgrades[..]) {
             ([] | ["te"], []) => true,
             ([option], [protocol]) => {
-                option.eq_ignore_ascii_case("upgrade") && upgrade.is_some_and(|it| protocol.eq_ignore_ascii_case(it))
+                option.eq_ignore_ascii_case("upgrade")
+                    && upgrade.is_some_and(|it| protocol.eq_ignore_ascii_case(it))
             }
             _ => false,
         };
@@ -250,7 +255,8 @@ fn is_authority(text: &str) -> bool {
 
 #[test]
 fn only_what_has_one_reading_is_read() {
-    let good = "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nt: v\r\n\r\n";
+    let good =
+        "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nt: v\r\n\r\n";
     let twice = read(format!("{good}{good}").as_bytes());
     assert_eq!((twice.requests.len(), twice.rest), (2, Rest::Nothing));
     assert_eq!(twice.requests[0].summary(), "POST /a hi");

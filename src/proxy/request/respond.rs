@@ -132,11 +132,7 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::Method
             | Self::Attempt(AttemptError::Client(_)) => true,
-            Self::OptionsOfAll
-            | Self::NoRoute
-            | Self::Held
-            | Self::Attempt(_)
-            | Self::Internal => false,
+            Self::OptionsOfAll | Self::NoRoute | Self::Held | Self::Attempt(_) | Self::Internal => false,
         }
     }
 

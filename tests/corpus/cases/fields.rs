@@ -40,7 +40,8 @@ fn values() -> Vec<Case> {
     vec![
         case("RFC 9110 5.5: a NUL in the value", get("X-A: 1\x002\r\n")).refused(),
         case("RFC 9110 5.5: a CR in the value", get("X-A: 1\r2\r\n")).refused(),
-        case("RFC 9110 5.5: a CR before a hidden field", get("X-A: 1\rX-Forwarded-For: 10.0.0.1\r\n")).refused(),
+        case("RFC 9110 5.5: a CR before a hidden field", get("X-A: 1\rX-Forwarded-For: 10.0.0.1\r\n"))
+            .refused(),
         case("RFC 9112 2.2: a LF before a hidden field", get("X-A: 1\nX-Forwarded-For: 10.0.0.1\r\n"))
             .passed(&["GET /x"])
             .refused()
@@ -70,8 +71,11 @@ fn folds() -> Vec<Case> {
         case("RFC 9112 5.2: a value folded with a tab", get("X-A: 1\r\n\t2\r\n")).refused(),
         case("RFC 9112 5.2: a folded transfer coding", get("Transfer-Encoding:\r\n chunked\r\n")).refused(),
         case("RFC 9112 5.2: a folded length", get("Content-Length: 5\r\n 0\r\n")).refused(),
-        case("RFC 9112 2.2: a space before the first field", "GET /x HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n")
-            .refused(),
+        case(
+            "RFC 9112 2.2: a space before the first field",
+            "GET /x HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n",
+        )
+        .refused(),
         case("RFC 9112 2.2: a line of spaces among the fields", get("X-A: 1\r\n  \r\n")).refused(),
         case("RFC 9112 2.2: a CR too many", get("X-A: 1\r\r\n")).refused(),
         case("RFC 9112 2.1: LF LF ends the head where CR LF was meant", {

@@ -13,12 +13,20 @@ const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 fn lengths() -> Vec<Case> {
     let length = |value: &str| post(&format!("Content-Length: {value}\r\n"), "hello");
     vec![
-        case("RFC 9112 6.3: two different Content-Length", post("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!"))
-            .refused(),
-        case("RFC 9112 6.3: two equal Content-Length", post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"))
+        case(
+            "RFC 9112 6.3: two different Content-Length",
+            post("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!"),
+        )
+        .refused(),
+        case(
+            "RFC 9112 6.3: two equal Content-Length",
+            post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
+        )
+        .refused()
+        .passed(&["POST /x hello"]),
+        case("RFC 9112 6.3: two equal lengths in one field", length("5, 5"))
             .refused()
             .passed(&["POST /x hello"]),
-        case("RFC 9112 6.3: two equal lengths in one field", length("5, 5")).refused().passed(&["POST /x hello"]),
         case("RFC 9112 6.3: two lengths in one field", length("5, 6")).refused(),
         case("CVE-2021-32715: a length with a plus", length("+5")).refused(),
         case("RFC 9110 8.6: a length with a minus", length("-5")).refused(),
@@ -34,7 +42,9 @@ fn lengths() -> Vec<Case> {
             .refused()
             .may("413|431, closed", &[]),
         case("RFC 9110 8.6: a length of 40 digits", length(&"1".repeat(40))).refused(),
-        case("RFC 9110 8.6: a length with zeros in front", length("00005")).refused().passed(&["POST /x hello"]),
+        case("RFC 9110 8.6: a length with zeros in front", length("00005"))
+            .refused()
+            .passed(&["POST /x hello"]),
         case("RFC 9110 8.6: a length with a tab behind", length("5\t")).passed(&["POST /x hello"]).refused(),
         case("RFC 9110 8.6: a length with a vertical tab", length("\x0b5")).refused(),
         case("RFC 9110 8.6: digits of another script", length("٥")).refused(),
@@ -57,8 +67,10 @@ fn lengths() -> Vec<Case> {
 /// The coding counts (RFC 9112 section 6.1). hyper takes the length away before anybody sees it and closes afterwards, so
 /// this is not refused; the endpoint gets the coding alone.
 fn both() -> Vec<Case> {
-    let length_first = |body: &str| post(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", body.len()), body);
-    let coding_first = |body: &str| post(&format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", body.len()), body);
+    let length_first =
+        |body: &str| post(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", body.len()), body);
+    let coding_first =
+        |body: &str| post(&format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", body.len()), body);
     let hidden = format!("0\r\n\r\n{HIDDEN}");
     let both = |name: &'static str, bytes: Vec<u8>, read: &'static [&'static str]| {
         case(name, bytes).refused().may("200, closed", read)
@@ -132,17 +144,23 @@ fn codings() -> Vec<Case> {
         unknown(case("RFC 9112 6.1: TE.TE, one with a space before the colon", {
             post("Transfer-Encoding : chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n")
         })),
-        case("RFC 9112 6.1: an underscore for the dash", post("Transfer_Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"))
-            .passed(&["POST /x 0\r\n\r\n"])
-            .refused()
-            .without(&["transfer_encoding"]),
+        case(
+            "RFC 9112 6.1: an underscore for the dash",
+            post("Transfer_Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+        )
+        .passed(&["POST /x 0\r\n\r\n"])
+        .refused()
+        .without(&["transfer_encoding"]),
         case("RFC 9112 6.1: the coding on another line, behind a LF", {
             post("X: x\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n")
         })
         .refused()
         .may("200, closed", &["POST /x"]),
-        case("RFC 9112 6.1: a capital in chunked", post("Transfer-Encoding: Chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"))
-            .passed(&["POST /x hi"]),
+        case(
+            "RFC 9112 6.1: a capital in chunked",
+            post("Transfer-Encoding: Chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
+        )
+        .passed(&["POST /x hi"]),
         case("CVE-2021-33037: HTTP/1.0 and chunked", {
             "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         })
@@ -170,8 +188,12 @@ fn sizes() -> Vec<Case> {
         })
         .may("closed", &["..."])
         .refused_midway(),
-        case("RFC 9112 7.1: a space behind the chunk size", size("5 ")).passed(&["POST /x hello"]).refused_midway(),
-        case("RFC 9112 7.1: zeros before the chunk size", size("0005")).passed(&["POST /x hello"]).refused_midway(),
+        case("RFC 9112 7.1: a space behind the chunk size", size("5 "))
+            .passed(&["POST /x hello"])
+            .refused_midway(),
+        case("RFC 9112 7.1: zeros before the chunk size", size("0005"))
+            .passed(&["POST /x hello"])
+            .refused_midway(),
         case("RFC 9112 7.1: a chunk size in capitals", chunked("A\r\n0123456789\r\n0\r\n\r\n"))
             .passed(&["POST /x 0123456789"]),
     ]
@@ -203,24 +225,31 @@ fn chunks() -> Vec<Case> {
         steps("RFC 9112 8: the body ends within a chunk", vec![send(chunked("5\r\nhel")), Step::Finish])
             .may("closed", &["..."])
             .may("400, closed", &["..."]),
-        steps("RFC 9112 8: the body ends before its last chunk", vec![
-            send(chunked("5\r\nhello\r\n")),
-            Step::Finish,
-        ])
+        steps(
+            "RFC 9112 8: the body ends before its last chunk",
+            vec![send(chunked("5\r\nhello\r\n")), Step::Finish],
+        )
         .may("closed", &["..."])
         .may("400, closed", &["..."]),
-        steps("RFC 9112 8: the body ends within its length", vec![
-            send(post("Content-Length: 5\r\n", "hel")),
-            Step::Finish,
-        ])
+        steps(
+            "RFC 9112 8: the body ends within its length",
+            vec![send(post("Content-Length: 5\r\n", "hel")), Step::Finish],
+        )
         .may("closed", &["..."])
         .may("400, closed", &["..."]),
     ]
 }
 
 fn trailers() -> Vec<Case> {
-    let trailed = |trailers: &str| post("TE: trailers\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n", &format!("5\r\nhello\r\n0\r\n{trailers}\r\n"));
-    let passes = |name: &'static str, trailers: &str| case(name, trailed(trailers)).passed(&["POST /x hello"]).refused_midway();
+    let trailed = |trailers: &str| {
+        post(
+            "TE: trailers\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n",
+            &format!("5\r\nhello\r\n0\r\n{trailers}\r\n"),
+        )
+    };
+    let passes = |name: &'static str, trailers: &str| {
+        case(name, trailed(trailers)).passed(&["POST /x hello"]).refused_midway()
+    };
     let large = format!("X-T: {}\r\n", "x".repeat(40_000));
     let many = (0..300).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
     vec![
@@ -232,21 +261,46 @@ fn trailers() -> Vec<Case> {
         passes("RFC 9110 6.5.1: Authorization in a trailer", "Authorization: Basic x\r\n"),
         passes("RFC 9110 6.5.1: a cookie in a trailer", "Cookie: a=b\r\n"),
         case("CVE-2024-35161: a trailer without a colon", trailed("X-T\r\n")).refused_midway(),
-        case("CVE-2024-35161: a trailer with a LF", trailed("X-T: 1\nX: 2\r\n")).refused_midway().passed(&["POST /x hello"]),
+        case("CVE-2024-35161: a trailer with a LF", trailed("X-T: 1\nX: 2\r\n"))
+            .refused_midway()
+            .passed(&["POST /x hello"]),
         case("CVE-2024-35161: a folded trailer", trailed("X-T: 1\r\n 2\r\n")).refused_midway(),
-        case("CVE-2024-35161: a trailer with a space before the colon", trailed("X-T : 1\r\n")).refused_midway(),
+        case("CVE-2024-35161: a trailer with a space before the colon", trailed("X-T : 1\r\n"))
+            .refused_midway(),
         case("RFC 9112 7.1.2: a trailer section of 40,000 bytes", trailed(&large)).refused_midway(),
         case("RFC 9112 7.1.2: 300 trailers", trailed(&many)).refused_midway().passed(&["POST /x hello"]),
     ]
 }
 
+fn chunks_of(method: &str, body: &str) -> Vec<u8> {
+    format!("{method} /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").into_bytes()
+}
+
 fn good() -> Vec<Case> {
     vec![
-        case("RFC 9112 6.3: a length and a body", post("Content-Length: 5\r\n", "hello")).passed(&["POST /x hello"]),
+        case("RFC 9112 6.3: a length and a body", post("Content-Length: 5\r\n", "hello"))
+            .passed(&["POST /x hello"]),
         case("RFC 9112 6.3: a length of 0", post("Content-Length: 0\r\n", "")).passed(&["POST /x"]),
         case("RFC 9112 7.1: chunks", chunked("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")).passed(&["POST /x hello"]),
-        case("RFC 9112 6.3: a body that looks like a request", post(&format!("Content-Length: {}\r\n", HIDDEN.len()), HIDDEN))
-            .passed(&["POST /x GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"]),
+        case("RFC 9110 9.3.1: a GET with chunks", chunks_of("GET", "5\r\nhello\r\n0\r\n\r\n"))
+            .passed(&["GET /x hello"]),
+        case("RFC 9110 9.3.2: a HEAD with chunks", chunks_of("HEAD", "5\r\nhello\r\n0\r\n\r\n"))
+            .passed(&["HEAD /x hello"]),
+        case("RFC 9110 9.3.5: a DELETE with chunks", chunks_of("DELETE", "5\r\nhello\r\n0\r\n\r\n"))
+            .passed(&["DELETE /x hello"]),
+        case("RFC 9110 9.3.1: a GET with no chunk but the last", chunks_of("GET", "0\r\n\r\n"))
+            .passed(&["GET /x"]),
+        case("RFC 9110 9.3.1: a GET with a bad chunk", chunks_of("GET", "zz\r\n")).refused_midway(),
+        case("RFC 9110 9.3.2: a HEAD with a bad chunk", chunks_of("HEAD", "zz\r\n")).refused_midway(),
+        case("CVE-2025-4366: a request behind the chunks of a GET", {
+            [chunks_of("GET", "5\r\nhello\r\n0\r\n\r\n"), HIDDEN.into()].concat()
+        })
+        .may("200, 200, open", &["GET /x hello", "admin: GET /admin"]),
+        case(
+            "RFC 9112 6.3: a body that looks like a request",
+            post(&format!("Content-Length: {}\r\n", HIDDEN.len()), HIDDEN),
+        )
+        .passed(&["POST /x GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"]),
         case("RFC 9112 7.1: a chunk that looks like the last one and a request", {
             chunked(&format!("{:x}\r\n0\r\n\r\n{HIDDEN}\r\n0\r\n\r\n", HIDDEN.len() + 5))
         })

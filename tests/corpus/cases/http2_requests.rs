@@ -4,7 +4,10 @@ use crate::case::Case;
 use crate::h2::{DATA, END_HEADERS, HEADERS, block, data, field, frame, h2, headers, opens, request};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [pseudo(), forbidden(), injections(), lengths(), trailers(), hosts(), good()].into_iter().flatten().collect()
+    [pseudo(), forbidden(), injections(), lengths(), trailers(), hosts(), good()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn malformed(case: Case) -> Case {
@@ -38,17 +41,27 @@ fn pseudo() -> Vec<Case> {
         bare("RFC 9113 8.3: a pseudo field nobody knows", &[METHOD, SCHEME, PATH, AUTHORITY, (":x", "1")]),
         bare("RFC 9113 8.3: a status in a request", &[METHOD, SCHEME, PATH, AUTHORITY, (":status", "200")]),
         bare("RFC 9113 8.3: a pseudo field behind a field", &[METHOD, SCHEME, AUTHORITY, ("x-a", "1"), PATH]),
-        bare("RFC 8441 4: :protocol without CONNECT", &[METHOD, SCHEME, PATH, AUTHORITY, (":protocol", "websocket")]),
+        bare(
+            "RFC 8441 4: :protocol without CONNECT",
+            &[METHOD, SCHEME, PATH, AUTHORITY, (":protocol", "websocket")],
+        ),
         bare("RFC 9113 8.3.1: no fields at all", &[]),
         bare("RFC 9113 8.3.1: a scheme that is none", &[METHOD, (":scheme", "h t"), PATH, AUTHORITY]),
         bare("RFC 9113 8.3.1: a scheme that is not HTTP", &[METHOD, (":scheme", "ftp"), PATH, AUTHORITY]),
-        bare("RFC 9113 8.3.1: a scheme that is a URL", &[METHOD, (":scheme", "http://a/admin?"), PATH, AUTHORITY]),
+        bare(
+            "RFC 9113 8.3.1: a scheme that is a URL",
+            &[METHOD, (":scheme", "http://a/admin?"), PATH, AUTHORITY],
+        ),
         bare("RFC 9113 8.3.1: a path without a slash", &[METHOD, SCHEME, (":path", "x"), AUTHORITY])
             .may("1: 200, open", &["GET /x"]),
-        bare("RFC 9113 8.3.1: a path that is a URL", &[METHOD, SCHEME, (":path", "http://b/admin"), AUTHORITY])
-            .may("1: 200, open", &["GET /http://b/admin"]),
+        bare(
+            "RFC 9113 8.3.1: a path that is a URL",
+            &[METHOD, SCHEME, (":path", "http://b/admin"), AUTHORITY],
+        )
+        .may("1: 200, open", &["GET /http://b/admin"]),
         bare("RFC 9113 8.3.1: an asterisk for GET", &[METHOD, SCHEME, (":path", "*"), AUTHORITY]),
-        bare("RFC 9113 8.5: CONNECT", &[(":method", "CONNECT"), (":authority", "a:80")]).may("1: 405, open", &[]),
+        bare("RFC 9113 8.5: CONNECT", &[(":method", "CONNECT"), (":authority", "a:80")])
+            .may("1: 405, open", &[]),
         bare("RFC 9113 8.5: CONNECT with a path", &[(":method", "CONNECT"), SCHEME, PATH, AUTHORITY])
             .may("1: 405, open", &[]),
         bare("RFC 8441 4: extended CONNECT that we did not offer", &{
@@ -74,8 +87,12 @@ fn forbidden() -> Vec<Case> {
         never("RFC 9113 8.2.1: a colon within a name", ("x:a", "1")),
         never("RFC 9113 8.2.1: a control character in a name", ("x\x01a", "1")),
         never("RFC 9113 8.2.1: an accent in a name", ("é", "1")),
-        with("RFC 9113 8.2.1: a space before a value", &[("x-a", " 1")]).may("1: 200, open", &["GET /x"]).malformed(),
-        with("RFC 9113 8.2.2: TE: trailers", &[("te", "trailers")]).may("1: 200, open", &["GET /x"]).with("te: trailers"),
+        with("RFC 9113 8.2.1: a space before a value", &[("x-a", " 1")])
+            .may("1: 200, open", &["GET /x"])
+            .malformed(),
+        with("RFC 9113 8.2.2: TE: trailers", &[("te", "trailers")])
+            .may("1: 200, open", &["GET /x"])
+            .with("te: trailers"),
     ]
 }
 
@@ -83,8 +100,10 @@ fn injections() -> Vec<Case> {
     let value = |name: &'static str, value: &str| malformed(with(name, &[("x-a", value)]));
     let name = |name: &'static str, field: &str| malformed(with(name, &[(field, "1")]));
     let path = |name: &'static str, path: &str| bare(name, &[METHOD, SCHEME, (":path", path), AUTHORITY]);
-    let method = |name: &'static str, method: &str| bare(name, &[(":method", method), SCHEME, PATH, AUTHORITY]);
-    let authority = |name: &'static str, authority: &str| bare(name, &[METHOD, SCHEME, PATH, (":authority", authority)]);
+    let method =
+        |name: &'static str, method: &str| bare(name, &[(":method", method), SCHEME, PATH, AUTHORITY]);
+    let authority =
+        |name: &'static str, authority: &str| bare(name, &[METHOD, SCHEME, PATH, (":authority", authority)]);
     vec![
         value("CVE-2021-21295: CR LF in a value", "1\r\nx-forwarded-for: 10.0.0.1"),
         value("CVE-2021-21295: a request in a value", "1\r\n\r\nGET /admin HTTP/1.1\r\nhost: a"),
@@ -109,10 +128,13 @@ fn injections() -> Vec<Case> {
         authority("CVE-2021-39242: NUL in the authority", "a\0"),
         authority("CVE-2021-39242: a path in the authority", "a/admin"),
         authority("RFC 9110 4.2.4: userinfo in the authority", "user@a"),
-        malformed(h2("CVE-2021-33193: a body that looks like a request, and no length", &[
-            opens(1, &request("POST", "/x", &[])),
-            data(1, b"0\r\n\r\nGET /admin HTTP/1.1\r\nhost: a\r\n\r\n"),
-        ]))
+        malformed(h2(
+            "CVE-2021-33193: a body that looks like a request, and no length",
+            &[
+                opens(1, &request("POST", "/x", &[])),
+                data(1, b"0\r\n\r\nGET /admin HTTP/1.1\r\nhost: a\r\n\r\n"),
+            ],
+        ))
         .may("1: 200, open", &["POST /x 0\r\n\r\nGET /admin HTTP/1.1\r\nhost: a\r\n\r\n"]),
     ]
 }
@@ -130,14 +152,20 @@ fn lengths() -> Vec<Case> {
         post("RFC 9110 8.6: a list of lengths over HTTP/2", "5, 5", b"hello"),
         post("RFC 9110 8.6: a length beyond 64 bits over HTTP/2", "99999999999999999999", b"hello"),
         malformed(with("RFC 9113 8.1.1: a length, and no DATA at all", &[("content-length", "5")])),
-        malformed(h2("RFC 9110 8.6: two lengths over HTTP/2", &[
-            opens(1, &request("POST", "/x", &[("content-length", "5"), ("content-length", "6")])),
-            data(1, b"hello"),
-        ])),
-        h2("RFC 9110 8.6: two equal lengths over HTTP/2", &[
-            opens(1, &request("POST", "/x", &[("content-length", "5"), ("content-length", "5")])),
-            data(1, b"hello"),
-        ])
+        malformed(h2(
+            "RFC 9110 8.6: two lengths over HTTP/2",
+            &[
+                opens(1, &request("POST", "/x", &[("content-length", "5"), ("content-length", "6")])),
+                data(1, b"hello"),
+            ],
+        )),
+        h2(
+            "RFC 9110 8.6: two equal lengths over HTTP/2",
+            &[
+                opens(1, &request("POST", "/x", &[("content-length", "5"), ("content-length", "5")])),
+                data(1, b"hello"),
+            ],
+        )
         .may("1: 200, open", &["POST /x hello"])
         .malformed(),
     ]
@@ -145,11 +173,14 @@ fn lengths() -> Vec<Case> {
 
 fn trailers() -> Vec<Case> {
     let trailed = |name: &'static str, trailers: &[(&str, &str)]| {
-        h2(name, &[
-            opens(1, &request("POST", "/x", &[("te", "trailers"), ("trailer", "x-t")])),
-            frame(DATA, 0, 1, b"hello"),
-            headers(1, &block(trailers)),
-        ])
+        h2(
+            name,
+            &[
+                opens(1, &request("POST", "/x", &[("te", "trailers"), ("trailer", "x-t")])),
+                frame(DATA, 0, 1, b"hello"),
+                headers(1, &block(trailers)),
+            ],
+        )
     };
     let passes = |name: &'static str, field: (&str, &str)| {
         malformed(trailed(name, &[field])).may("1: 200, open", &["POST /x hello"])
@@ -164,23 +195,31 @@ fn trailers() -> Vec<Case> {
         passes("RFC 9110 6.5.1: a length in a trailer over HTTP/2", ("content-length", "100")),
         passes("RFC 9113 8.2.2: a coding in a trailer over HTTP/2", ("transfer-encoding", "chunked")),
         passes("RFC 9110 6.5.1: X-Forwarded-For in a trailer over HTTP/2", ("x-forwarded-for", "10.0.0.1")),
-        malformed(h2("RFC 9113 8.1: trailers that do not end the stream", &[
-            opens(1, &request("POST", "/x", &[])),
-            frame(HEADERS, END_HEADERS, 1, &field("x-t", "1")),
-        ]))
+        malformed(h2(
+            "RFC 9113 8.1: trailers that do not end the stream",
+            &[opens(1, &request("POST", "/x", &[])), frame(HEADERS, END_HEADERS, 1, &field("x-t", "1"))],
+        ))
         .may("goaway PROTOCOL_ERROR, closed", &["..."]),
     ]
 }
 
 fn hosts() -> Vec<Case> {
     vec![
-        with("RFC 9113 8.3.1: Host that says the same", &[("host", "a")]).may("1: 200, open", &["GET /x"]).with("host: a"),
-        malformed(with("RFC 9113 8.3.1: Host that says something else", &[("host", "b")])),
-        malformed(with("RFC 9113 8.3.1: two Hosts over HTTP/2", &[("host", "a"), ("host", "a")])),
-        h2("RFC 9113 8.3.1: Host and no authority", &[headers(1, &block(&[METHOD, SCHEME, PATH, ("host", "a")]))])
+        with("RFC 9113 8.3.1: Host that says the same", &[("host", "a")])
             .may("1: 200, open", &["GET /x"])
             .with("host: a"),
-        malformed(h2("RFC 9113 8.3.1: neither Host nor authority", &[headers(1, &block(&[METHOD, SCHEME, PATH]))])),
+        malformed(with("RFC 9113 8.3.1: Host that says something else", &[("host", "b")])),
+        malformed(with("RFC 9113 8.3.1: two Hosts over HTTP/2", &[("host", "a"), ("host", "a")])),
+        h2(
+            "RFC 9113 8.3.1: Host and no authority",
+            &[headers(1, &block(&[METHOD, SCHEME, PATH, ("host", "a")]))],
+        )
+        .may("1: 200, open", &["GET /x"])
+        .with("host: a"),
+        malformed(h2(
+            "RFC 9113 8.3.1: neither Host nor authority",
+            &[headers(1, &block(&[METHOD, SCHEME, PATH]))],
+        )),
         bare("RFC 9113 8.3.1: an empty authority", &[METHOD, SCHEME, PATH, (":authority", "")])
             .may("1: 200, open", &["GET /x"]),
     ]
@@ -200,11 +239,20 @@ fn good() -> Vec<Case> {
         })
         .may("1: 200, open", &["GET /x"])
         .with("x-forwarded-for: 127.0.0.1"),
-        with("RFC 9110 10.1.1: Expect over HTTP/2", &[("expect", "100-continue")]).may("1: 200, open", &["GET /x"]),
-        h2("CVE-2021-29492: a dot segment over HTTP/2", &[headers(1, &request("GET", "/x/%2e%2e/admin", &[]))])
-            .may("1: 200, open", &["admin: GET /x/%2e%2e/admin"]),
+        with("RFC 9110 10.1.1: Expect over HTTP/2", &[("expect", "100-continue")])
+            .may("1: 200, open", &["GET /x"]),
+        h2(
+            "CVE-2021-29492: a dot segment over HTTP/2",
+            &[headers(1, &request("GET", "/x/%2e%2e/admin", &[]))],
+        )
+        .may("1: 200, open", &["admin: GET /x/%2e%2e/admin"]),
         h2("RFC 9113 5.1: a body over HTTP/2", &[opens(1, &request("POST", "/x", &[])), data(1, b"hello")])
             .may("1: 200, open", &["POST /x hello"]),
+        h2(
+            "RFC 9110 9.3.1: a GET with a body over HTTP/2",
+            &[opens(1, &request("GET", "/x", &[])), data(1, b"hello")],
+        )
+        .may("1: 200, open", &["GET /x hello"]),
         h2("RFC 6585 5: a field list of 100,000 bytes over HTTP/2", &{
             let whole = request("GET", "/x", &large(4_000));
             let mut frames = vec![frame(HEADERS, 1, 1, &whole[..16_000])];

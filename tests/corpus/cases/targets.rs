@@ -42,7 +42,8 @@ fn lines() -> Vec<Case> {
 fn methods() -> Vec<Case> {
     let long = format!("{} /x HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(40_000));
     vec![
-        case("RFC 9110 9.1: a method nobody knows", "BREW /x HTTP/1.1\r\nHost: a\r\n\r\n").passed(&["BREW /x"]),
+        case("RFC 9110 9.1: a method nobody knows", "BREW /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            .passed(&["BREW /x"]),
         case("RFC 9110 9.1: methods have a case", "get /x HTTP/1.1\r\nHost: a\r\n\r\n")
             .passed(&["get /x"])
             .refused(),
@@ -59,8 +60,11 @@ fn methods() -> Vec<Case> {
             "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
         )
         .may("400|405, closed", &[]),
-        case("RFC 9110 9.3.8: TRACE shows fields to scripts", "TRACE /x HTTP/1.1\r\nHost: a\r\nCookie: s\r\n\r\n")
-            .may("405, closed", &[]),
+        case(
+            "RFC 9110 9.3.8: TRACE shows fields to scripts",
+            "TRACE /x HTTP/1.1\r\nHost: a\r\nCookie: s\r\n\r\n",
+        )
+        .may("405, closed", &[]),
         case("RFC 9110 9.3.7: OPTIONS of all", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").may("204, open", &[]),
         case("RFC 9110 9.3.7: OPTIONS of something", "OPTIONS /x HTTP/1.1\r\nHost: a\r\n\r\n")
             .passed(&["OPTIONS /x"]),

@@ -5,7 +5,8 @@ use crate::case::{Case, Then, case};
 
 pub(crate) fn cases() -> Vec<Case> {
     let hidden = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
-    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
+    let h2c =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
     let plain = |name: &'static str, fields: &str| {
         case(name, get(fields)).passed(&["GET /x"]).without(&["upgrade", "connection", "http2-settings"])
     };
@@ -20,10 +21,16 @@ pub(crate) fn cases() -> Vec<Case> {
             .may("200, 200, open", &["GET /x", "admin: GET /admin"])
             .without(&["upgrade"]),
         case("CVE-2026-2833: 101 for h2c that was not passed on", get(h2c))
-            .answering("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", Then::Keep)
+            .answering(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                Then::Keep,
+            )
             .bad_gateway(),
-        case("CVE-2024-23326: 200 for an upgrade makes no tunnel", [get("Connection: Upgrade\r\nUpgrade: h2c\r\n"), hidden.into()].concat())
-            .may("200, 200, open", &["GET /x", "admin: GET /admin"]),
+        case(
+            "CVE-2024-23326: 200 for an upgrade makes no tunnel",
+            [get("Connection: Upgrade\r\nUpgrade: h2c\r\n"), hidden.into()].concat(),
+        )
+        .may("200, 200, open", &["GET /x", "admin: GET /admin"]),
     ]
     .into_iter()
     .chain(websockets())
@@ -62,12 +69,18 @@ fn websockets() -> Vec<Case> {
         case("RFC 6455 4.1: WebSocket in HTTP/1.0", request("GET /x HTTP/1.0", "", ""))
             .may("200, closed", &["GET /x"])
             .without(&["upgrade", "connection"]),
-        case("RFC 6455 4.1: WebSocket by POST", request("POST /x HTTP/1.1", "Content-Length: 5\r\n", "hello"))
-            .passed(&["POST /x hello"])
-            .without(&["upgrade", "connection"]),
-        case("RFC 6455 4.1: WebSocket with a body", request("GET /x HTTP/1.1", "Content-Length: 5\r\n", "hello"))
-            .passed(&["GET /x hello"])
-            .without(&["upgrade", "connection"]),
+        case(
+            "RFC 6455 4.1: WebSocket by POST",
+            request("POST /x HTTP/1.1", "Content-Length: 5\r\n", "hello"),
+        )
+        .passed(&["POST /x hello"])
+        .without(&["upgrade", "connection"]),
+        case(
+            "RFC 6455 4.1: WebSocket with a body",
+            request("GET /x HTTP/1.1", "Content-Length: 5\r\n", "hello"),
+        )
+        .passed(&["GET /x hello"])
+        .without(&["upgrade", "connection"]),
         case("RFC 6455 4.1: WebSocket with a bad body", {
             request("GET /x HTTP/1.1", "Transfer-Encoding: chunked\r\n", "zz\r\n")
         })
