@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
+use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -160,6 +160,10 @@ fn prepare(
         request_id: &exchange.request_id,
     };
     to_endpoint(&mut parts.headers, &forwarding);
+    if exchange.upload.is_some() && !parts.headers.contains_key(CONTENT_LENGTH) {
+        // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     Outbound::new(parts, exchange.upload.clone(), repeat)
 }
 

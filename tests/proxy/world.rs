@@ -174,7 +174,7 @@ impl Web {
         }
     }
 
-    fn snapshot(self) -> Snapshot {
+    pub(crate) fn snapshot(self) -> Snapshot {
         Snapshot {
             generation: 1,
             matcher: Arc::new(Matcher::new(self.routes.into_iter().map(|route| (route, 0)))),

@@ -15,7 +15,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::life::{Ending, Life};
@@ -195,6 +195,8 @@ pub(crate) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::
 /// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
 async fn linger(mut stream: TcpStream, clock: &Clock) {
     let mut unwanted = [0; 4096];
+    // hyper leaves this to whom it takes for the heir of an upgrade.
+    let _gone = stream.shutdown().await;
     let reading = async {
         let mut left = LINGER_BYTES;
         while left > 0 {

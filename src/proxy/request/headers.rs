@@ -82,6 +82,8 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         name.as_str(),
         "connection"
             | "keep-alive"
+            // CGI hands it to programs as HTTP_PROXY (CVE-2016-5385); nobody else knows it.
+            | "proxy"
             | "proxy-authenticate"
             | "proxy-authorization"
             | "proxy-connection"

@@ -13,6 +13,9 @@ use super::respond::Refusal;
 /// The longest request target in bytes.
 const TARGET: usize = 16 * 1024;
 
+/// The longest name of a host (RFC 1034 section 3.1).
+const HOST_NAME: usize = 255;
+
 /// What a request asks for, as the matcher compares it.
 pub(crate) struct Asked<'a> {
     /// Lower case, without port and trailing dot; IPv6 in brackets; empty when none was named.
@@ -120,9 +123,9 @@ fn named_host(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
 fn origin_form(uri: &Uri) -> Uri {
     match uri.path_and_query() {
         Some(target) if target.as_str().starts_with('/') => Uri::from(target.clone()),
-        // `http://a?q`: the path is empty.
+        // `http://a?q`: the path is empty. Shown, the target begins with a slash.
         Some(target) => {
-            let target = bytes::Bytes::from(format!("/{target}"));
+            let target = bytes::Bytes::from(target.to_string());
             PathAndQuery::from_maybe_shared(target).map_or_else(|_| Uri::from_static("/"), Uri::from)
         }
         None => Uri::from_static("/"),
@@ -157,7 +160,7 @@ fn level_host(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    if name.is_empty() || name.contains([':', '[', ']']) {
+    if name.is_empty() || name.len() > HOST_NAME || name.contains([':', '[', ']']) {
         return None;
     }
     let upper = name.bytes().any(|b| b.is_ascii_uppercase());
@@ -297,6 +300,15 @@ mod tests {
         level(&mut parts).unwrap();
         assert_eq!(parts.headers.get(HOST).unwrap(), "Shop.example:81");
         assert_eq!(parts.uri.to_string(), "/a?q");
+    }
+
+    #[test]
+    fn a_target_without_a_path_is_of_the_root() {
+        for (uri, target) in [("http://a", "/"), ("http://a?q", "/?q"), ("http://a/?q", "/?q")] {
+            let mut parts = parts("GET", uri, Version::HTTP_11, &[("host", "a")]);
+            level(&mut parts).unwrap();
+            assert_eq!(parts.uri.to_string(), target, "{uri}");
+        }
     }
 
     #[test]

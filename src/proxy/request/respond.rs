@@ -121,7 +121,8 @@ impl Refusal {
         }
     }
 
-    /// After a request that can be read in two ways nothing on the connection can be trusted.
+    /// After a request that can be read in two ways nothing on the connection can be trusted; what follows a CONNECT
+    /// may be meant for a tunnel.
     fn ends_connection(self) -> bool {
         match self {
             Self::BadHost
@@ -129,13 +130,9 @@ impl Refusal {
             | Self::BadFraming
             | Self::UnknownCoding
             | Self::TargetTooLong
+            | Self::Method
             | Self::Attempt(AttemptError::Client(_)) => true,
-            Self::Method
-            | Self::OptionsOfAll
-            | Self::NoRoute
-            | Self::Held
-            | Self::Attempt(_)
-            | Self::Internal => false,
+            Self::OptionsOfAll | Self::NoRoute | Self::Held | Self::Attempt(_) | Self::Internal => false,
         }
     }
 
