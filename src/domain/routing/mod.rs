@@ -11,7 +11,7 @@ mod snapshot;
 mod split;
 
 pub use balance::pick;
-pub use connection::{Connection, Protocol};
+pub use connection::{Connection, Identity, Protocol, Roots, Tls};
 pub use hold::{Hold, HoldTerms};
 pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
 pub use pattern::{HostPattern, NotAHost, NotAPathPrefix, PathPrefix};
