@@ -1,5 +1,8 @@
-"""A server with gRPC's health service (`serve`), or a client that asks one (`ask ADDRESS SERVICE`)."""
+"""A server with gRPC's health service (`serve [DIRECTORY]`), or a client that asks one (`ask ADDRESS SERVICE`).
 
+With a directory the server speaks TLS and wants to know who comes: `server.pem`, `server.key`, `ca.pem`."""
+
+import pathlib
 import sys
 from concurrent import futures
 
@@ -7,13 +10,23 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
-def serve():
+def listen(server, directory):
+    if directory is None:
+        return server.add_insecure_port("127.0.0.1:0")
+    read = lambda name: (pathlib.Path(directory) / name).read_bytes()
+    credentials = grpc.ssl_server_credentials(
+        [(read("server.key"), read("server.pem"))], read("ca.pem"), require_client_auth=True
+    )
+    return server.add_secure_port("127.0.0.1:0", credentials)
+
+
+def serve(directory=None):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     service = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    port = listen(server, directory)
     service.set("shop", health_pb2.HealthCheckResponse.SERVING)
+    server.start()
     print(port, flush=True)
     # Each line names what the service says from now on, until there are no more.
     for line in sys.stdin:
@@ -29,6 +42,6 @@ def ask(address, service):
 
 
 if sys.argv[1] == "serve":
-    serve()
+    serve(*sys.argv[2:])
 else:
-    ask(sys.argv[2], sys.argv[3])
+    ask(*sys.argv[2:])
