@@ -45,7 +45,9 @@ fn grpc_service(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
     match text.len() <= 256 && text.bytes().all(fits) {
         true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is not the name of a gRPC service: write it as \"shop.v1.Cart\" or \"\"")),
+        false => {
+            Err(format!("{text:?} is not the name of a gRPC service: write it as \"shop.v1.Cart\" or \"\""))
+        }
     }
 }
 

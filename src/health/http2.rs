@@ -74,8 +74,7 @@ impl Answer {
 
 async fn ask(sender: client::SendRequest<Bytes>, request: Request) -> Result<Answer, ProbeError> {
     let mut sender = sender.ready().await.map_err(broken)?;
-    let (answer, mut upload) =
-        sender.send_request(request.head, request.body.is_none()).map_err(broken)?;
+    let (answer, mut upload) = sender.send_request(request.head, request.body.is_none()).map_err(broken)?;
     if let Some(body) = request.body {
         upload.send_data(body, true).map_err(broken)?;
     }

@@ -176,7 +176,9 @@ impl fmt::Display for Problem {
             Self::TooLarge => f.write_str("larger than 16 MiB"),
             Self::NotUtf8(_) => f.write_str("not UTF-8"),
             Self::Invalid(errors) => write!(f, "the config is not valid\n{errors}"),
-            Self::Files(wrong) => write!(f, "files that the config names can't be used\n{}", wrong.join("\n")),
+            Self::Files(wrong) => {
+                write!(f, "files that the config names can't be used\n{}", wrong.join("\n"))
+            }
         }
     }
 }

@@ -21,6 +21,10 @@ pub(super) struct Answer {
     exchange: Box<Exchange>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an answer of our own is the exception; a box would be for all others"
+)]
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),

@@ -104,9 +104,8 @@ impl AttemptError {
             | Self::TlsProtocol
             | Self::Terminated
             | Self::Scolded
-             | Self::Malformed | Self::Incomplete => {
-                StatusCode::BAD_GATEWAY
-            }
+            | Self::Malformed
+            | Self::Incomplete => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::Unsayable | ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,

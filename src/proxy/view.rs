@@ -42,10 +42,8 @@ impl View {
     /// Of the snapshot that replaces this one's. What stays the same is kept, connections above all; endpoints that
     /// left are retired.
     pub(super) fn next(&self, snapshot: Arc<Snapshot>) -> Self {
-        let services: Vec<_> = (0..)
-            .zip(&snapshot.services)
-            .map(|(index, service)| self.keep_service(index, service))
-            .collect();
+        let services: Vec<_> =
+            (0..).zip(&snapshot.services).map(|(index, service)| self.keep_service(index, service)).collect();
         let next = Self {
             pools: self.keep_pools(&services),
             services,

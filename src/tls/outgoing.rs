@@ -47,7 +47,9 @@ pub fn authorities(pem: &[u8]) -> Result<Roots, String> {
     let found = certificates(pem)?;
     let mut store = RootCertStore::empty();
     for certificate in &found {
-        store.add(certificate.clone()).map_err(|error| format!("a certificate in it can't be used: {error}"))?;
+        store
+            .add(certificate.clone())
+            .map_err(|error| format!("a certificate in it can't be used: {error}"))?;
     }
     Ok(Roots::These(found.into_iter().map(|certificate| certificate.to_vec()).collect()))
 }
@@ -73,7 +75,8 @@ pub fn identity(certificate: &[u8], key: &[u8]) -> Result<Identity, String> {
 /// # Errors
 /// When it is neither a DNS name nor an address.
 pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(name.to_owned()).map_err(|_| format!("{name:?} is neither a DNS name nor an address"))
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("{name:?} is neither a DNS name nor an address"))
 }
 
 impl Outgoing {
@@ -144,7 +147,11 @@ impl Fault {
             rustls::Error::AlertReceived(alert) => is_about_certificates(*alert),
             _ => false,
         };
-        Some(if about_certificates { Self::Certificate(error.to_string()) } else { Self::Protocol(error.to_string()) })
+        Some(if about_certificates {
+            Self::Certificate(error.to_string())
+        } else {
+            Self::Protocol(error.to_string())
+        })
     }
 
     /// The first in a chain of errors that is about TLS.
@@ -212,9 +219,7 @@ fn config(tls: &Tls) -> Result<ClientConfig, String> {
             let chain = identity.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
             let key = PrivateKeyDer::try_from(identity.key.clone())?;
             builder.with_client_auth_cert(chain, key).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    "the key does not belong to the certificate".to_owned()
-                }
+                rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
                 other => other.to_string(),
             })?
         }
@@ -228,7 +233,8 @@ fn roots(roots: &Roots) -> Result<Arc<RootCertStore>, String> {
     static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
         let mut store = RootCertStore::empty();
         // Some machines have certificates among theirs that nobody can read.
-        let (_added, _ignored) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let (_added, _ignored) =
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Arc::new(store)
     });
     match roots {
@@ -249,7 +255,9 @@ fn roots(roots: &Roots) -> Result<Arc<RootCertStore>, String> {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => Err("there is no certificate in it (PEM: `BEGIN CERTIFICATE`)".to_owned()),
+        Ok(found) if found.is_empty() => {
+            Err("there is no certificate in it (PEM: `BEGIN CERTIFICATE`)".to_owned())
+        }
         Ok(found) => Ok(found),
         Err(error) => Err(said(&error)),
     }

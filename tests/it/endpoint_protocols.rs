@@ -132,8 +132,14 @@ fn grpc_is_served_over_tls_with_a_certificate_of_ours_and_a_bad_file_changes_not
     std::fs::write(folder.path().join("broken.pem"), "no certificate").expect("written");
     adit.edit(|config| config.replace("/ca.pem", "/broken.pem"));
     let refused = adit.cli(&["reload"]);
-    assert!(format!("{}{}", refused.stdout, refused.stderr).contains("services.web.connection.tls.ca_file"), "{refused:?}");
-    assert!(format!("{}{}", refused.stdout, refused.stderr).contains("there is no certificate in it"), "{refused:?}");
+    assert!(
+        format!("{}{}", refused.stdout, refused.stderr).contains("services.web.connection.tls.ca_file"),
+        "{refused:?}"
+    );
+    assert!(
+        format!("{}{}", refused.stdout, refused.stderr).contains("there is no certificate in it"),
+        "{refused:?}"
+    );
     assert_eq!(asked(&adit), "SERVING");
     adit.edit(|config| config.replace("/broken.pem", "/other-ca.pem"));
     wait_for_check(&adit, "TLS: invalid peer certificate");
@@ -154,10 +160,18 @@ fn check_tells_what_is_wrong_with_a_file_that_a_config_names() {
         (format!("ca_file = {:?}", at("none.pem")), "ca_file: "),
         (format!("ca_file = {:?}", at("client.key")), "there is no certificate in it"),
         (
-            format!("ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}", at("ca.pem"), at("server.pem"), at("client.key")),
+            format!(
+                "ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}",
+                at("ca.pem"),
+                at("server.pem"),
+                at("client.key")
+            ),
             "the key does not belong to the certificate",
         ),
-        (format!("ca_file = {:?}\ncert_file = {:?}", at("ca.pem"), at("server.pem")), "`key_file` is missing"),
+        (
+            format!("ca_file = {:?}\ncert_file = {:?}", at("ca.pem"), at("server.pem")),
+            "`key_file` is missing",
+        ),
     ] {
         std::fs::write(folder.path().join("adit.toml"), config(&tls)).expect("written");
         let said = run_to_end(&["check", "-c", "adit.toml"], folder.path());

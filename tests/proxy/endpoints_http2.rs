@@ -130,13 +130,14 @@ fn a_connection_for_a_rush_is_opened_once_and_shared() {
 fn another_connection_is_opened_when_the_streams_of_those_there_are_used_up() {
     for (streams, connections) in [(1, 6), (2, 3), (10, 1)] {
         let arrived = Arc::new(tokio::sync::Barrier::new(6));
-        let endpoint = Speaker::start(Builder::new().max_concurrent_streams(streams).clone(), move |_, respond| {
-            let arrived = arrived.clone();
-            async move {
-                arrived.wait().await;
-                say(respond, "hello");
-            }
-        });
+        let endpoint =
+            Speaker::start(Builder::new().max_concurrent_streams(streams).clone(), move |_, respond| {
+                let arrived = arrived.clone();
+                async move {
+                    arrived.wait().await;
+                    say(respond, "hello");
+                }
+            });
         let proxy = Proxy::start(web(&[endpoint.address]));
         assert!(rush(&proxy, 6).iter().all(|reply| reply.text() == "hello"), "{streams} streams");
         assert!((connections..=6).contains(&endpoint.connections()), "{streams}: {}", endpoint.connections());
@@ -317,7 +318,10 @@ fn a_reset_before_an_answer_is_a_502_and_not_repeated() {
     });
     let proxy = canary(endpoint.address);
     let reply = proxy.get("/");
-    assert_eq!((reply.status, reply.header("proxy-status")), (502, Some("adit; error=connection_terminated")));
+    assert_eq!(
+        (reply.status, reply.header("proxy-status")),
+        (502, Some("adit; error=connection_terminated"))
+    );
     eventually("counted", || proxy.endpoint_counts(1, 0) == (1, 1));
 }
 

@@ -177,7 +177,7 @@ impl Speaker {
     /// The heads of the requests it saw.
     pub(crate) fn requests(&self) -> Vec<Request<()>> {
         let requests = self.requests.lock().unwrap();
-        requests.iter().map(|request| request.clone()).collect()
+        requests.clone()
     }
 }
 

@@ -48,7 +48,8 @@ impl Speech {
     }
 
     pub(super) fn dial(&self, endpoint: &Endpoint) -> Dial {
-        let named = |tls: &Outgoing| tls.name_of(&endpoint.declared).map(|name| (tls.clone(), name)).map_err(drop);
+        let named =
+            |tls: &Outgoing| tls.name_of(&endpoint.declared).map(|name| (tls.clone(), name)).map_err(drop);
         let tls = self.tls.as_ref().map(|tls| tls.as_ref().map_err(|_| ()).and_then(named));
         Dial { address: endpoint.address, protocol: self.connection.protocol, tls }
     }
