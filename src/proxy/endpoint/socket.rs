@@ -4,20 +4,44 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-/// An endpoint's socket: notes whether anything came.
+use crate::proxy::fault::AttemptError;
+use crate::tls::outgoing::Fault;
+
+/// An endpoint's socket: notes what happens on it.
 pub(crate) struct EndpointSocket {
-    stream: TcpStream,
-    heard: Rc<Cell<bool>>,
+    stream: Transport,
+    line: Rc<Line>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What happens on a socket.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// How often something came.
+    pub(crate) heard: Cell<u64>,
+    /// Something was sent since somebody looked.
+    pub(crate) spoke: Cell<bool>,
+    /// What went wrong with TLS. Whether an endpoint takes our certificate shows only when it should answer.
+    pub(crate) tls: Cell<Option<AttemptError>>,
 }
 
 impl EndpointSocket {
-    pub(crate) fn new(stream: TcpStream, heard: Rc<Cell<bool>>) -> Self {
-        Self { stream, heard }
+    pub(super) fn plain(stream: TcpStream, line: Rc<Line>) -> Self {
+        Self { stream: Transport::Plain(stream), line }
+    }
+
+    pub(super) fn tls(stream: TlsStream<TcpStream>, line: Rc<Line>) -> Self {
+        Self { stream: Transport::Tls(Box::new(stream)), line }
     }
 }
 
@@ -28,17 +52,29 @@ impl AsyncRead for EndpointSocket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+        };
         if buf.filled().len() > before {
-            self.heard.set(true);
+            self.line.heard.set(self.line.heard.get().wrapping_add(1));
         }
-        Poll::Ready(Ok(()))
+        if let Poll::Ready(Err(error)) = &read
+            && let Some(fault) = Fault::of(error)
+        {
+            self.line.tls.set(Some(fault.into()));
+        }
+        read
     }
 }
 
 impl AsyncWrite for EndpointSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.line.spoke.set(true);
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
@@ -46,18 +82,31 @@ impl AsyncWrite for EndpointSocket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.line.spoke.set(true);
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        match &self.stream {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
     }
 }
