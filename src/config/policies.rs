@@ -13,7 +13,7 @@ use super::rescue::Handling;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
 use super::value::Value;
-use crate::domain::routing::{Affinity, Override, Policy, Timeouts};
+use crate::domain::routing::{Affinity, Connection, Override, Policy, Protocol, Timeouts};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// More often, and checks are a load of their own.
@@ -55,6 +55,7 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
     let version_override =
         service.value("override").and_then(|value| value.table(version_override).flatten());
     Policy {
+        connection: service.table("connection", connection),
         timeouts: service.table("timeouts", timeouts),
         affinity,
         version_override,
@@ -63,6 +64,13 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
         preview_host: handling.preview_host.map(|(host, _)| host),
         eject_after: eject.consecutive_failures,
     }
+}
+
+fn connection(table: &mut Table<'_>) -> Connection {
+    table.unserved(&["tls"]);
+    let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
+    let protocol = table.value("protocol").and_then(|value| value.choice(&words, &["auto"]));
+    Connection { protocol: protocol.unwrap_or_default() }
 }
 
 fn timeouts(table: &mut Table<'_>) -> Timeouts {

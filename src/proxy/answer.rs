@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::endpoint::pool::{Connection, Pool};
+use super::endpoint::received::Received;
 use super::fault::AttemptError;
 use super::observe::{End, Exchange};
 use crate::domain::Timestamp;
@@ -29,7 +29,7 @@ enum Source {
 
 /// What an endpoint sends, with the connection it comes on.
 pub(super) struct Download {
-    pub(super) incoming: Incoming,
+    pub(super) incoming: Received,
     /// `None` once it went back to its pool.
     pub(super) connection: Option<Connection>,
     pub(super) pool: Rc<Pool>,
@@ -110,7 +110,7 @@ impl Download {
             Poll::Ready(frame) => {
                 connection.alarm.clear();
                 self.pace.given = Some(now());
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| AttemptError::Incomplete)))
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 if !connection.alarm.is_set() {

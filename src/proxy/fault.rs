@@ -28,6 +28,11 @@ pub(crate) enum AttemptError {
     ConnectTimeout,
     /// The connection ended before any byte of an answer.
     Terminated,
+    /// All streams of all connections to it are in use, and none became free in time. That says how much was asked, not
+    /// how well the endpoint does.
+    Busy,
+    /// It closed the connection because of how we behave, which is how clients make us behave.
+    Scolded,
     /// No response headers in time.
     ResponseTimeout,
     /// What came is not HTTP, or not an answer to this request.
@@ -41,6 +46,8 @@ pub(crate) enum AttemptError {
 /// What a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientFault {
+    /// What it asks can't be said to this endpoint.
+    Unsayable,
     /// Its body breaks the rules of the protocol, or broke off.
     BrokenBody,
     /// It sent nothing for too long in the middle of a body.
@@ -53,7 +60,7 @@ pub(crate) enum ClientFault {
 impl AttemptError {
     pub(crate) fn fault(self) -> Fault {
         match self {
-            Self::NoSocket => Fault::Proxy,
+            Self::NoSocket | Self::Busy | Self::Scolded => Fault::Proxy,
             Self::Client(_) => Fault::Client,
             Self::NoEndpoint
             | Self::Refused
@@ -72,6 +79,8 @@ impl AttemptError {
             Self::Refused => ErrorReason::ConnectionRefused,
             Self::ConnectTimeout => ErrorReason::ConnectionTimeout,
             Self::Terminated => ErrorReason::ConnectionTerminated,
+            Self::Busy => ErrorReason::ConnectionLimitReached,
+            Self::Scolded => ErrorReason::ConnectionTerminated,
             Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
             Self::Malformed => ErrorReason::HttpProtocolError,
             Self::Incomplete => ErrorReason::HttpResponseIncomplete,
@@ -81,10 +90,12 @@ impl AttemptError {
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoEndpoint | Self::NoSocket => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused | Self::Terminated | Self::Malformed | Self::Incomplete => StatusCode::BAD_GATEWAY,
+            Self::NoEndpoint | Self::NoSocket | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused | Self::Terminated | Self::Scolded | Self::Malformed | Self::Incomplete => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Client(ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
+            Self::Client(ClientFault::Unsayable | ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
             Self::Client(ClientFault::Outwaited) => StatusCode::BAD_GATEWAY,
         }
@@ -118,9 +129,12 @@ impl fmt::Display for AttemptError {
             Self::Refused => "The endpoint could not be connected to.",
             Self::ConnectTimeout => "The endpoint did not accept the connection in time.",
             Self::Terminated => "The endpoint closed the connection without an answer.",
+            Self::Busy => "The endpoint has too many requests under way.",
+            Self::Scolded => "The endpoint closed the connection: too much was asked of it.",
             Self::ResponseTimeout => "The endpoint did not answer in time.",
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
             Self::Incomplete => "The endpoint's answer broke off.",
+            Self::Client(ClientFault::Unsayable) => "The request can't be passed on in HTTP/2.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
             Self::Client(ClientFault::Outwaited) => {

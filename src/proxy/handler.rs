@@ -23,7 +23,7 @@ use super::request::respond::{Form, Refusal};
 use super::request::upload::{KEPT, Repeat, Upload};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
-use crate::domain::routing::{RequestParts, Role};
+use crate::domain::routing::{Protocol, RequestParts, Role};
 use crate::domain::stats::RouteId;
 
 /// Answers one request.
@@ -147,7 +147,9 @@ fn prepare(
 ) -> Outbound {
     let repeat = Repeat::of(&parts.method);
     if !body.is_end_stream() {
-        let for_repeat = if repeat == Repeat::Possible { KEPT } else { 0 };
+        // An endpoint may say, after it was sent, that it did nothing with it: then any request may be sent again.
+        let says = service.policy.connection.protocol == Protocol::Http2;
+        let for_repeat = if repeat == Repeat::Possible || says { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
         let (idle, kept) = (service.policy.timeouts.idle, for_repeat.max(for_rescue));
         exchange.upload = Some(Upload::new(body, idle, kept, &exchange.worker.clock));

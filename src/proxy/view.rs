@@ -145,14 +145,20 @@ impl View {
 
     fn keep_pools(&self, snapshot: &Snapshot) -> Vec<Option<Rc<Pool>>> {
         let mut pools = Vec::new();
-        let versions = snapshot.services.iter().flat_map(|service| &service.versions);
-        for endpoint in versions.flat_map(|version| &version.endpoints) {
+        let endpoints = snapshot.services.iter().flat_map(|service| {
+            let endpoints = service.versions.iter().flat_map(|version| &version.endpoints);
+            endpoints.map(|endpoint| (&service.policy.connection, endpoint))
+        });
+        for (spoken, endpoint) in endpoints {
             let Ok(slot) = usize::try_from(endpoint.id.slot) else { continue };
             if pools.len() <= slot {
                 pools.resize_with(slot + 1, || None);
             }
-            let known = self.pool(endpoint.id).filter(|pool| Arc::ptr_eq(&pool.cells, &endpoint.cells));
-            pools[slot] = Some(known.cloned().unwrap_or_else(|| Rc::new(Pool::new(endpoint, self.worker))));
+            let known = self
+                .pool(endpoint.id)
+                .filter(|pool| Arc::ptr_eq(&pool.cells, &endpoint.cells) && pool.spoken == *spoken);
+            let pool = known.cloned().unwrap_or_else(|| Rc::new(Pool::new(endpoint, spoken, self.worker)));
+            pools[slot] = Some(pool);
         }
         pools
     }

@@ -106,6 +106,16 @@ impl Wire {
         }
     }
 
+    /// Exactly so many bytes; `None` when there are fewer.
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.ahead.len() < length {
+            if self.more() == 0 {
+                return None;
+            }
+        }
+        Some(self.ahead.drain(..length).collect())
+    }
+
     fn more(&mut self) -> usize {
         let mut buffer = [0; 16 * 1024];
         let read = self.stream.read(&mut buffer).unwrap_or(0);

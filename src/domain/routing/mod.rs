@@ -1,6 +1,7 @@
 //! From a request to an endpoint: route, version, endpoint. All of it on one immutable snapshot.
 
 mod balance;
+mod connection;
 mod hold;
 mod matcher;
 mod pattern;
@@ -10,6 +11,7 @@ mod snapshot;
 mod split;
 
 pub use balance::pick;
+pub use connection::{Connection, Protocol};
 pub use hold::{Hold, HoldTerms};
 pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
 pub use pattern::{HostPattern, NotAHost, NotAPathPrefix, PathPrefix};

@@ -5,11 +5,13 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{OnMissing, Rescue};
+use super::{Connection, OnMissing, Rescue};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
+    /// How its endpoints are spoken to.
+    pub connection: Connection,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// Whether a client stays with one version.

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 
-use super::pool::{Connection, Patience, Pool, SendError};
+use super::patience::Patience;
+use super::pool::{Connection, Pool, SendError};
+use super::received::Received;
 use crate::domain::Timestamp;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace};
@@ -70,7 +71,7 @@ enum Failed {
 }
 
 /// The head of an endpoint's answer, and the connection on which the rest comes.
-type Answered = (Response<Incoming>, Connection);
+type Answered = (Response<Received>, Connection);
 
 /// Sends the request to one endpoint of the version after another, until one takes it.
 pub(crate) async fn forward(
@@ -136,7 +137,8 @@ impl Destination {
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
-        if self.connections == Connections::New {
+        // Of those that carry many none has been left alone for long: they are as good as new.
+        if self.connections == Connections::New && !pool.multiplexes() {
             return self.send_on_new(exchange, pool, outbound, &patience).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
@@ -152,22 +154,32 @@ impl Destination {
         mut outbound: Outbound,
         patience: &Patience,
     ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
-        while let Some(mut connection) = pool.take(patience.clock.now()) {
-            let (spare, left) = (outbound.spare(outbound.left.on_stale), outbound.left);
-            match connection.send(outbound.request(), patience).await {
+        while let Some(mut connection) = pool.take(&patience.clock) {
+            let (spare, left) = (outbound.spare(outbound.left.on_stale, pool), outbound.left);
+            let (error, mut spare) = match connection.send(outbound.request(), patience).await {
                 Ok(response) => return ControlFlow::Break(Ok((response, connection))),
                 // It closed between two requests: no attempt at all.
-                Err(SendError::NotSent(unsent)) => outbound = Outbound::restore(*unsent, patience, left),
-                Err(SendError::Unheard) => {
-                    let Some(mut spare) = spare.filter(Outbound::is_whole) else {
-                        return ControlFlow::Break(Err(Failed::Finally(patience.unheard())));
-                    };
-                    spare.left.on_stale = Repeat::Never;
-                    exchange.repeats();
-                    return ControlFlow::Continue(spare);
+                Err(SendError::NotSent(unsent)) => {
+                    outbound = Outbound::restore(*unsent, patience, left);
+                    continue;
                 }
                 Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
+                Err(error) => match spare.filter(|spare| spare.may_follow(&error, left.on_stale)) {
+                    Some(spare) => (error, spare),
+                    None => return ControlFlow::Break(Err(Failed::Finally(patience.unheard()))),
+                },
+            };
+            match error {
+                SendError::Unheard => spare.left.on_stale = Repeat::Never,
+                // The same: it closed between two requests.
+                SendError::Closing => {
+                    outbound = spare;
+                    continue;
+                }
+                SendError::Refused | SendError::NotSent(_) | SendError::Failed(_) => {}
             }
+            exchange.repeats();
+            return ControlFlow::Continue(spare);
         }
         ControlFlow::Continue(outbound)
     }
@@ -190,29 +202,24 @@ impl Destination {
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
             return Err(Failed::Elsewhere(AttemptError::NoEndpoint, Box::new(outbound)));
         }
-        let (spare, left) = (outbound.spare(outbound.left.elsewhere), outbound.left);
+        let (spare, left) = (outbound.spare(outbound.left.elsewhere, pool), outbound.left);
         let error = AttemptError::Terminated;
-        let died = |spare: Option<Outbound>| match (patience.unheard(), spare.filter(Outbound::is_whole)) {
-            // The endpoint has failed it, but its user need not see that.
-            (AttemptError::Terminated, Some(mut spare)) => {
-                spare.left.elsewhere = Repeat::Never;
-                Failed::Elsewhere(error, Box::new(spare))
-            }
-            (error, _) => Failed::Finally(error),
-        };
         match connection.send(outbound.request(), patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
                 Err(Failed::Elsewhere(error, Box::new(Outbound::restore(*unsent, patience, left))))
             }
-            Err(SendError::Unheard) => Err(died(spare)),
             Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
+            Err(unheard) => {
+                let again = spare.filter(|spare| spare.may_follow(&unheard, left.elsewhere));
+                Err(elsewhere(&unheard, again, patience))
+            }
         }
     }
 
     fn answer(
         &self,
-        response: Response<Incoming>,
+        response: Response<Received>,
         connection: Connection,
         pool: Rc<Pool>,
     ) -> Response<Download> {
@@ -224,6 +231,20 @@ impl Destination {
             pace: Pace::default(),
             whole: self.whole,
         })
+    }
+}
+
+/// The endpoint has failed a request, but its user need not see that.
+fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience) -> Failed {
+    match (why, patience.unheard(), again) {
+        (SendError::Closing | SendError::Refused, _, Some(again)) => {
+            Failed::Elsewhere(AttemptError::Terminated, Box::new(again))
+        }
+        (_, AttemptError::Terminated, Some(mut again)) => {
+            again.left.elsewhere = Repeat::Never;
+            Failed::Elsewhere(AttemptError::Terminated, Box::new(again))
+        }
+        (_, error, _) => Failed::Finally(error),
     }
 }
 
@@ -244,22 +265,34 @@ impl Outbound {
         Self { parts: unsent.into_parts().0, upload: patience.upload.clone(), left }
     }
 
-    /// HTTP/1.1 wants a host. A client of HTTP/1.0 may have named none: then the endpoint is called by its own name.
+    /// HTTP/1.1 wants a host, and HTTP/2 one with a name. A client of HTTP/1.0 may have named none: then the endpoint is
+    /// called by its own name.
     fn name_host(&mut self, pool: &Pool) {
-        if !self.parts.headers.contains_key(HOST)
-            && let Ok(name) = HeaderValue::from_str(&pool.declared)
-        {
+        let is_named =
+            self.parts.headers.get(HOST).is_some_and(|host| !host.is_empty() || !pool.multiplexes());
+        if !is_named && let Ok(name) = HeaderValue::from_str(&pool.declared) {
             self.parts.headers.insert(HOST, name);
         }
     }
 
-    /// A second copy, if it may be needed.
-    fn spare(&self, repeat: Repeat) -> Option<Self> {
-        (repeat == Repeat::Possible).then(|| Self {
+    /// A second copy, if it may be needed: an endpoint that says what it has not looked at makes any request safe to
+    /// repeat.
+    fn spare(&self, repeat: Repeat, pool: &Pool) -> Option<Self> {
+        (repeat == Repeat::Possible || pool.multiplexes()).then(|| Self {
             parts: self.parts.clone(),
             upload: self.upload.clone(),
             left: self.left,
         })
+    }
+
+    /// Whether this copy may be sent after the first came to nothing.
+    fn may_follow(&self, error: &SendError, repeat: Repeat) -> bool {
+        let safe = match error {
+            SendError::Closing | SendError::Refused | SendError::NotSent(_) => true,
+            SendError::Unheard => repeat == Repeat::Possible,
+            SendError::Failed(_) => false,
+        };
+        safe && self.is_whole()
     }
 
     /// Whether all of the body that was read is still at hand.

@@ -1,6 +1,11 @@
 //! The endpoints' side: which one is asked, on which connection, and who is asked next when it has no good answer.
 
+pub(crate) mod connect;
 pub(crate) mod forward;
+mod http1;
+mod http2;
+pub(crate) mod patience;
 pub(crate) mod pool;
+pub(crate) mod received;
 pub(crate) mod rescue;
 pub(crate) mod socket;

@@ -1,38 +1,26 @@
-//! One worker's connections to one endpoint: the last used first, never one that may be dead already.
+//! One worker's connections to one endpoint.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use http::{Request, Response, StatusCode};
 
-use super::socket::EndpointSocket;
+use super::connect::{Dial, in_time};
+use super::received::Received;
+use super::{http1, http2, patience::Patience};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::domain::routing::{Endpoint, EndpointId};
+use crate::domain::routing::{self, Endpoint, EndpointId, Protocol};
 use crate::domain::stats::{EndpointCells, EndpointCounts};
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
-use crate::proxy::request::upload::{RequestBody, Upload};
+use crate::proxy::request::upload::RequestBody;
 
-/// Below 5 s, after which Node and others close.
-const IDLE: Duration = Duration::from_secs(4);
-/// Connections kept per worker and endpoint.
-const KEPT: usize = 64;
 /// Afterwards a connection is not reused, ±10 %: load spreads to new hosts behind an address.
-const AGE: Duration = Duration::from_secs(600);
-/// The largest response head, and what is buffered per connection and direction.
-const BUFFER: usize = 64 * 1024;
+pub(super) const AGE: Duration = Duration::from_secs(600);
 
 /// An endpoint as one worker knows it. Lives as long as the endpoint is in the snapshot, across snapshots.
 pub(crate) struct Pool {
@@ -40,42 +28,36 @@ pub(crate) struct Pool {
     pub(crate) address: SocketAddr,
     pub(crate) declared: Arc<str>,
     pub(crate) cells: Arc<EndpointCells>,
-    idle: RefCell<Vec<Idle>>,
+    pub(crate) spoken: routing::Connection,
+    dial: Dial,
+    http1: http1::Waiting,
+    http2: Rc<http2::Sessions>,
     retired: Cell<bool>,
     /// When this worker asked it for the first time.
     first: OnceCell<Timestamp>,
     worker: usize,
 }
 
-struct Idle {
-    connection: Connection,
-    until: Timestamp,
-}
-
-/// A connection to an endpoint, for one request at a time. Dropping it closes it, whatever it is doing.
+/// What carries one request to an endpoint: a whole connection, or a stream of one. Dropping it ends the request,
+/// whatever is still under way.
 pub(crate) struct Connection {
-    sender: SendRequest<RequestBody>,
-    task: AbortHandle,
-    heard: Rc<Cell<bool>>,
+    way: Way,
     pub(crate) alarm: Alarm,
-    dies: Timestamp,
-    idle: Duration,
 }
 
-/// How long to wait for an answer.
-pub(crate) struct Patience {
-    pub(crate) clock: Clock,
-    /// From the end of the request.
-    pub(crate) response: Duration,
-    /// When the whole exchange must be over.
-    pub(crate) whole: Option<Timestamp>,
-    pub(crate) upload: Option<Rc<Upload>>,
+enum Way {
+    Http1(http1::Connection),
+    Http2(http2::Stream),
 }
 
 /// Why there is no answer.
 pub(crate) enum SendError {
     /// Not a byte was sent: here is the request again.
     NotSent(Box<Request<RequestBody>>),
+    /// The endpoint let us know that it did nothing with it, because it closes the connection: any other will do.
+    Closing,
+    /// The endpoint let us know that it did nothing with it, and takes no more at the moment.
+    Refused,
     /// The connection ended before the first byte of an answer.
     Unheard,
     /// Anything else.
@@ -84,14 +66,18 @@ pub(crate) enum SendError {
 
 impl Pool {
     /// For one worker, which may give it requests from now on.
-    pub(crate) fn new(endpoint: &Endpoint, worker: usize) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, spoken: &routing::Connection, worker: usize) -> Self {
         endpoint.cells.workers[worker].open.add(1);
+        let dial = Dial { address: endpoint.address };
         Self {
             id: endpoint.id,
             address: endpoint.address,
             declared: endpoint.declared.clone(),
             cells: endpoint.cells.clone(),
-            idle: RefCell::default(),
+            spoken: spoken.clone(),
+            http1: http1::Waiting::default(),
+            http2: http2::Sessions::new(dial.clone()),
+            dial,
             retired: Cell::new(false),
             first: OnceCell::new(),
             worker,
@@ -108,42 +94,48 @@ impl Pool {
         &self.cells.workers[worker]
     }
 
-    /// A connection that was used before and is fit for another request.
-    pub(crate) fn take(&self, now: Timestamp) -> Option<Connection> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(candidate) = idle.pop() {
-            if candidate.is_fit(now) {
-                return Some(candidate.connection);
+    /// Whether a connection carries many requests, and says which of them it did not look at.
+    pub(crate) fn multiplexes(&self) -> bool {
+        self.spoken.protocol == Protocol::Http2
+    }
+
+    /// A way for another request on a connection that is open already.
+    pub(crate) fn take(&self, clock: &Clock) -> Option<Connection> {
+        match self.spoken.protocol {
+            Protocol::Http1 => {
+                let (connection, alarm) = self.http1.take(clock.now())?;
+                Some(Connection { way: Way::Http1(connection), alarm })
+            }
+            Protocol::Http2 => {
+                let way = Way::Http2(self.http2.take(clock.now())?);
+                Some(Connection { way, alarm: Alarm::new(clock.clone()) })
             }
         }
-        None
     }
 
-    /// A new connection.
+    /// A way for a request on a new connection, or the first that becomes free of those that carry many.
     pub(crate) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
-        let stream = tokio::select! {
-            biased;
-            stream = TcpStream::connect(self.address) => stream.map_err(|error| AttemptError::of_connect(&error))?,
-            () = clock.sleep_until(clock.now() + limit) => return Err(AttemptError::ConnectTimeout),
+        let way = match self.spoken.protocol {
+            Protocol::Http1 => {
+                Way::Http1(in_time(http1::Connection::open(&self.dial, clock), clock, limit).await?)
+            }
+            Protocol::Http2 => Way::Http2(self.http2.stream(clock, limit).await?),
         };
-        Connection::open(stream, clock).await
+        Ok(Connection { way, alarm: Alarm::new(clock.clone()) })
     }
 
-    /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
-    /// whole leaves it unfit.
-    pub(crate) fn put(&self, mut connection: Connection, now: Timestamp) {
-        let mut idle = self.idle.borrow_mut();
-        if self.retired.get() || idle.len() >= KEPT || !connection.sender.is_ready() {
-            return;
+    /// The answer is here to its end: keeps a connection for the next request if it is fit for one.
+    pub(crate) fn put(&self, connection: Connection, now: Timestamp) {
+        match connection.way {
+            Way::Http1(http1) if !self.retired.get() => self.http1.put(http1, connection.alarm, now),
+            Way::Http1(_) | Way::Http2(_) => {}
         }
-        connection.alarm.clear();
-        let until = connection.dies.min(now + connection.idle);
-        idle.push(Idle { connection, until });
     }
 
     /// Closes connections that waited for too long.
     pub(crate) fn reap(&self, now: Timestamp) {
-        self.idle.borrow_mut().retain(|idle| idle.is_fit(now));
+        self.http1.reap(now);
+        self.http2.reap(now);
     }
 
     /// The endpoint is gone: closes what is idle and keeps nothing from now on.
@@ -151,157 +143,32 @@ impl Pool {
         if !self.retired.replace(true) {
             self.cells.workers[self.worker].open.add(-1);
         }
-        self.idle.borrow_mut().clear();
-    }
-}
-
-impl Idle {
-    fn is_fit(&self, now: Timestamp) -> bool {
-        now < self.until && self.connection.sender.is_ready()
+        self.http1.close();
+        self.http2.close();
     }
 }
 
 impl Connection {
-    async fn open(stream: TcpStream, clock: &Clock) -> Result<Self, AttemptError> {
-        // An error here means that the connection is gone already; sending will tell.
-        let _nodelay = stream.set_nodelay(true);
-        let heard = Rc::new(Cell::new(false));
-        let socket = TokioIo::new(EndpointSocket::new(stream, heard.clone()));
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER)
-            .handshake(socket)
-            .await
-            .map_err(|_| AttemptError::Terminated)?;
-        // Its errors reach the request that is under way; when none is, there is nobody to tell.
-        let task =
-            tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
-        let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Ok(Self { sender, task, heard, alarm: Alarm::new(clock.clone()), dies, idle: IDLE })
-    }
-
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
         patience: &Patience,
-    ) -> Result<Response<Incoming>, SendError> {
-        self.heard.set(false);
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let alarm = &mut self.alarm;
-        alarm.set(patience.begin());
-        let answer = poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
+    ) -> Result<Response<Received>, SendError> {
+        match &mut self.way {
+            Way::Http1(connection) => {
+                let answer = connection.send(request, patience, &mut self.alarm).await;
+                answer.map(|response| response.map(Received::Http1))
             }
-            while alarm.poll(cx).is_ready() {
-                match patience.longer() {
-                    Some(until) => alarm.set(until),
-                    None => return Poll::Ready(None),
-                }
+            Way::Http2(stream) => {
+                let answer = stream.send(request, patience, &mut self.alarm).await;
+                answer.map(|response| response.map(Received::Http2))
             }
-            Poll::Pending
-        })
-        .await;
-        alarm.clear();
-        match answer {
-            None => Err(SendError::Failed(patience.ended())),
-            Some(Ok(response)) => self.accept(response),
-            Some(Err(mut error)) => match error.take_message() {
-                Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None => Err(self.failed(&error.into_error(), patience)),
-            },
-        }
-    }
-
-    /// Takes only what can be an answer: 101 was not asked for, and codes end at 599.
-    fn accept(&mut self, response: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
-        if !(200..600).contains(&response.status().as_u16()) {
-            return Err(SendError::Failed(AttemptError::Malformed));
-        }
-        if let Some(idle) = keep_alive(response.headers()) {
-            // One second less than the endpoint says: it may close at the very moment we send.
-            self.idle = IDLE.min(idle.saturating_sub(Duration::from_secs(1)));
-        }
-        Ok(response)
-    }
-
-    fn failed(&self, error: &hyper::Error, patience: &Patience) -> SendError {
-        let upload = patience.upload.as_ref();
-        if let Some(fault) = upload.and_then(|upload| upload.fault()) {
-            SendError::Failed(AttemptError::Client(fault))
-        } else if !self.heard.get() {
-            SendError::Unheard
-        } else if let Some(fault) = upload.and_then(|upload| upload.why_unfinished()) {
-            SendError::Failed(AttemptError::Client(fault))
-        } else if error.is_incomplete_message() {
-            SendError::Failed(AttemptError::Incomplete)
-        } else {
-            SendError::Failed(AttemptError::Malformed)
         }
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Patience {
-    fn begin(&self) -> Timestamp {
-        self.bounded(self.clock.now() + self.response)
-    }
-
-    /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so
-    /// while the request is still coming the clock starts anew with each piece that the endpoint takes.
-    fn longer(&self) -> Option<Timestamp> {
-        let now = self.clock.now();
-        let upload = self.upload.as_ref().filter(|_| self.whole.is_none_or(|whole| now < whole))?;
-        // What the client owes us has a limit of its own.
-        let since = if upload.waits_for_client() { now } else { upload.progress() };
-        Some(self.bounded(since + self.response)).filter(|until| *until > now)
-    }
-
-    /// What it means that the connection ended before the first byte of an answer.
-    pub(crate) fn unheard(&self) -> AttemptError {
-        let unfinished = self.upload.as_ref().and_then(|upload| upload.why_unfinished());
-        unfinished.map_or(AttemptError::Terminated, AttemptError::Client)
-    }
-
-    /// Time is up. Whose fault it is depends on who let us wait.
-    fn ended(&self) -> AttemptError {
-        match &self.upload {
-            Some(upload) if upload.waits_for_client() => {
-                AttemptError::Client(crate::proxy::fault::ClientFault::Stalled)
-            }
-            _ => AttemptError::ResponseTimeout,
-        }
-    }
-
-    fn bounded(&self, at: Timestamp) -> Timestamp {
-        self.whole.map_or(at, |whole| at.min(whole))
-    }
-}
-
-/// What an endpoint says about how long it keeps a silent connection: `Keep-Alive: timeout=5, max=1000`.
-fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
-    timeout.trim().parse().ok().map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_endpoints_own_idle_limit_is_read() {
-        for (text, seconds) in [("timeout=5", Some(5)), ("timeout=3, max=10", Some(3)), ("max=10", None)] {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static("keep-alive"),
-                http::HeaderValue::from_static(text),
-            )]);
-            assert_eq!(keep_alive(&headers), seconds.map(Duration::from_secs), "{text}");
-        }
-    }
+/// Only these can be answers: 101 was not asked for, and codes end at 599.
+pub(super) fn is_answer(status: StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
 }

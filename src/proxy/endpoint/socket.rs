@@ -9,15 +9,24 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// An endpoint's socket: notes whether anything came.
+/// An endpoint's socket: notes what happens on it.
 pub(crate) struct EndpointSocket {
     stream: TcpStream,
-    heard: Rc<Cell<bool>>,
+    line: Rc<Line>,
+}
+
+/// What happens on a socket.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// How often something came.
+    pub(crate) heard: Cell<u64>,
+    /// Something was sent since somebody looked.
+    pub(crate) spoke: Cell<bool>,
 }
 
 impl EndpointSocket {
-    pub(crate) fn new(stream: TcpStream, heard: Rc<Cell<bool>>) -> Self {
-        Self { stream, heard }
+    pub(crate) fn new(stream: TcpStream, line: Rc<Line>) -> Self {
+        Self { stream, line }
     }
 }
 
@@ -30,7 +39,7 @@ impl AsyncRead for EndpointSocket {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.heard.set(true);
+            self.line.heard.set(self.line.heard.get().wrapping_add(1));
         }
         Poll::Ready(Ok(()))
     }
@@ -38,6 +47,7 @@ impl AsyncRead for EndpointSocket {
 
 impl AsyncWrite for EndpointSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.line.spoke.set(true);
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -46,6 +56,7 @@ impl AsyncWrite for EndpointSocket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.line.spoke.set(true);
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Upload {
     bytes: Cell<u64>,
     progress: Cell<Timestamp>,
     waiting: Cell<bool>,
+    /// Something of it was given away.
+    touched: Cell<bool>,
     ended: Cell<bool>,
     fault: Cell<Option<ClientFault>>,
 }
@@ -89,6 +91,7 @@ impl Upload {
             bytes: Cell::new(0),
             progress: Cell::new(clock.now()),
             waiting: Cell::new(false),
+            touched: Cell::new(false),
             ended: Cell::new(false),
             fault: Cell::new(None),
         })
@@ -101,7 +104,7 @@ impl Upload {
 
     /// Whether everything read so far is still here.
     pub(crate) fn can_repeat(&self) -> bool {
-        matches!(self.flow.borrow().keep, Keep::All(_))
+        !self.touched.get() || matches!(self.flow.borrow().keep, Keep::All(_))
     }
 
     pub(crate) fn fault(&self) -> Option<ClientFault> {
@@ -165,6 +168,7 @@ impl Upload {
 
     fn pass(&self, flow: &mut Flow, frame: &Frame<Bytes>) {
         flow.alarm.clear();
+        self.touched.set(true);
         self.progress.set(self.clock.now());
         match (frame.data_ref(), &mut flow.keep) {
             (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => {

@@ -1,0 +1,176 @@
+//! HTTP/1.1 towards an endpoint: a connection carries one request at a time and waits for the next one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+
+use super::connect::Dial;
+use super::patience::Patience;
+use super::pool::{AGE, SendError, is_answer};
+use super::socket::Line;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::proxy::alarm::Alarm;
+use crate::proxy::fault::AttemptError;
+use crate::proxy::request::upload::RequestBody;
+
+/// Below 5 s, after which Node and others close.
+const IDLE: Duration = Duration::from_secs(4);
+/// Connections kept per worker and endpoint.
+const KEPT: usize = 64;
+/// The largest response head, and what is buffered per connection and direction.
+const BUFFER: usize = 64 * 1024;
+
+/// Connections that wait for a request: the last used first, never one that may be dead already.
+#[derive(Default)]
+pub(super) struct Waiting(RefCell<Vec<Idle>>);
+
+struct Idle {
+    connection: Connection,
+    /// Kept with its timer, for the next request.
+    alarm: Alarm,
+    until: Timestamp,
+}
+
+/// A connection to an endpoint, for one request at a time. Dropping it closes it, whatever it is doing.
+pub(super) struct Connection {
+    sender: SendRequest<RequestBody>,
+    task: AbortHandle,
+    line: Rc<Line>,
+    dies: Timestamp,
+    idle: Duration,
+}
+
+impl Waiting {
+    /// A connection that was used before and is fit for another request.
+    pub(super) fn take(&self, now: Timestamp) -> Option<(Connection, Alarm)> {
+        let mut idle = self.0.borrow_mut();
+        while let Some(candidate) = idle.pop() {
+            if candidate.is_fit(now) {
+                return Some((candidate.connection, candidate.alarm));
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
+    /// whole leaves it unfit.
+    pub(super) fn put(&self, connection: Connection, mut alarm: Alarm, now: Timestamp) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() < KEPT && connection.sender.is_ready() {
+            alarm.clear();
+            let until = connection.dies.min(now + connection.idle);
+            idle.push(Idle { connection, alarm, until });
+        }
+    }
+
+    /// Closes connections that waited for too long.
+    pub(super) fn reap(&self, now: Timestamp) {
+        self.0.borrow_mut().retain(|idle| idle.is_fit(now));
+    }
+
+    /// Closes all of them.
+    pub(super) fn close(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+impl Idle {
+    fn is_fit(&self, now: Timestamp) -> bool {
+        now < self.until && self.connection.sender.is_ready()
+    }
+}
+
+impl Connection {
+    pub(super) async fn open(dial: &Dial, clock: &Clock) -> Result<Self, AttemptError> {
+        let (socket, line) = dial.socket().await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|_| AttemptError::Terminated)?;
+        // Its errors reach the request that is under way; when none is, there is nobody to tell.
+        let task =
+            tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
+        let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
+        Ok(Self { sender, task, line, dies, idle: IDLE })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+        patience: &Patience,
+        alarm: &mut Alarm,
+    ) -> Result<Response<Incoming>, SendError> {
+        let before = self.line.heard.get();
+        match patience.wait(alarm, self.sender.try_send_request(request)).await {
+            None => Err(SendError::Failed(patience.ended())),
+            Some(Ok(response)) => self.accept(response),
+            Some(Err(mut error)) => match error.take_message() {
+                Some(request) => Err(SendError::NotSent(Box::new(request))),
+                None => Err(self.failed(&error.into_error(), patience, before)),
+            },
+        }
+    }
+
+    fn accept(&mut self, response: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
+        if !is_answer(response.status()) {
+            return Err(SendError::Failed(AttemptError::Malformed));
+        }
+        if let Some(idle) = keep_alive(response.headers()) {
+            // One second less than the endpoint says: it may close at the very moment we send.
+            self.idle = IDLE.min(idle.saturating_sub(Duration::from_secs(1)));
+        }
+        Ok(response)
+    }
+
+    fn failed(&self, error: &hyper::Error, patience: &Patience, before: u64) -> SendError {
+        if let Some(spoiled) = patience.spoiled() {
+            SendError::Failed(spoiled)
+        } else if self.line.heard.get() == before {
+            SendError::Unheard
+        } else if let Some(unfinished) = patience.unfinished() {
+            SendError::Failed(unfinished)
+        } else if error.is_incomplete_message() {
+            SendError::Failed(AttemptError::Incomplete)
+        } else {
+            SendError::Failed(AttemptError::Malformed)
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What an endpoint says about how long it keeps a silent connection: `Keep-Alive: timeout=5, max=1000`.
+fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("keep-alive")?.to_str().ok()?;
+    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+    timeout.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoints_own_idle_limit_is_read() {
+        for (text, seconds) in [("timeout=5", Some(5)), ("timeout=3, max=10", Some(3)), ("max=10", None)] {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("keep-alive"),
+                http::HeaderValue::from_static(text),
+            )]);
+            assert_eq!(keep_alive(&headers), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+}

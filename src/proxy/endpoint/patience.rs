@@ -1,0 +1,87 @@
+//! How long an answer is waited for, and whose fault it is when none comes.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::proxy::alarm::Alarm;
+use crate::proxy::fault::{AttemptError, ClientFault};
+use crate::proxy::request::upload::Upload;
+
+/// How long to wait for an answer.
+pub(crate) struct Patience {
+    pub(crate) clock: Clock,
+    /// From the end of the request.
+    pub(crate) response: Duration,
+    /// When the whole exchange must be over.
+    pub(crate) whole: Option<Timestamp>,
+    pub(crate) upload: Option<Rc<Upload>>,
+}
+
+impl Patience {
+    /// What `answer` comes to; `None` when time is up.
+    pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Option<F::Output> {
+        let mut answer = pin!(answer);
+        alarm.set(self.begin());
+        let answer = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            while alarm.poll(cx).is_ready() {
+                match self.longer() {
+                    Some(until) => alarm.set(until),
+                    None => return Poll::Ready(None),
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        alarm.clear();
+        answer
+    }
+
+    fn begin(&self) -> Timestamp {
+        self.bounded(self.clock.now() + self.response)
+    }
+
+    /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so
+    /// while the request is still coming the clock starts anew with each piece that the endpoint takes.
+    fn longer(&self) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let upload = self.upload.as_ref().filter(|_| self.whole.is_none_or(|whole| now < whole))?;
+        // What the client owes us has a limit of its own.
+        let since = if upload.waits_for_client() { now } else { upload.progress() };
+        Some(self.bounded(since + self.response)).filter(|until| *until > now)
+    }
+
+    /// What the client did to its own request, if it did anything.
+    pub(super) fn spoiled(&self) -> Option<AttemptError> {
+        self.upload.as_ref().and_then(|upload| upload.fault()).map(AttemptError::Client)
+    }
+
+    /// What the client has to do with a request that the endpoint gave up on.
+    pub(super) fn unfinished(&self) -> Option<AttemptError> {
+        self.upload.as_ref().and_then(|upload| upload.why_unfinished()).map(AttemptError::Client)
+    }
+
+    /// What it means that the connection ended before the first byte of an answer.
+    pub(crate) fn unheard(&self) -> AttemptError {
+        self.unfinished().unwrap_or(AttemptError::Terminated)
+    }
+
+    /// Time is up. Whose fault it is depends on who let us wait.
+    pub(super) fn ended(&self) -> AttemptError {
+        match &self.upload {
+            Some(upload) if upload.waits_for_client() => AttemptError::Client(ClientFault::Stalled),
+            _ => AttemptError::ResponseTimeout,
+        }
+    }
+
+    fn bounded(&self, at: Timestamp) -> Timestamp {
+        self.whole.map_or(at, |whole| at.min(whole))
+    }
+}

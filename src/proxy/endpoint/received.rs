@@ -1,0 +1,49 @@
+//! The body of an endpoint's answer, whichever protocol it comes over.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::http2;
+use crate::proxy::fault::AttemptError;
+
+/// The body of an endpoint's answer as it comes.
+pub(crate) enum Received {
+    Http1(Incoming),
+    Http2(http2::Body),
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = AttemptError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
+        match &mut *self {
+            Self::Http1(body) => {
+                let polled = Pin::new(body).poll_frame(cx);
+                polled.map(|frame| frame.map(|frame| frame.map_err(|_| AttemptError::Incomplete)))
+            }
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
