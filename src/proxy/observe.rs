@@ -87,8 +87,8 @@ pub(super) enum End {
     Cut(AttemptError),
     /// The client went away, or spoiled its own request.
     ClientLeft,
-    /// The client's own limit was reached, and it was told so.
-    Overdue,
+    /// A limit was reached that says nothing of the endpoint: the client's own, or that of a stream with nothing to tell.
+    OutOfTime,
 }
 
 impl Exchange {
@@ -210,7 +210,7 @@ impl Exchange {
             self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
         }
         self.call_ended(response.headers());
-        if self.in_time(End::Whole) == End::Overdue {
+        if self.in_time(End::Whole) == End::OutOfTime {
             return self.end_wait();
         }
         if let Some(assigned) = self.judged() {
@@ -260,10 +260,13 @@ impl Exchange {
             self.failed(error);
         }
         let end = self.in_time(end);
+        if end == End::OutOfTime {
+            self.error = self.error.or(Some(ErrorReason::HttpResponseTimeout));
+        }
         self.settle_attempt(end);
         let code = match end {
             End::ClientLeft => CLIENT_LEFT,
-            End::Whole | End::Cut(_) | End::Overdue => self.status.as_u16(),
+            End::Whole | End::Cut(_) | End::OutOfTime => self.status.as_u16(),
         };
         let took = self.worker.clock.now() - self.started;
         let grpc = self.code_at(end);
@@ -271,7 +274,7 @@ impl Exchange {
         self.end_wait();
         match end {
             End::Whole | End::Cut(_) => self.give_evidence(),
-            End::ClientLeft | End::Overdue => {}
+            End::ClientLeft | End::OutOfTime => {}
         }
         self.log((code, grpc), took);
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
@@ -287,7 +290,7 @@ impl Exchange {
     /// 500 and 501 are the release's, not the host's: for ejection they are answers like any other.
     fn settle_attempt(&mut self, end: End) {
         let Some(attempt) = &self.attempt else { return };
-        if matches!(end, End::ClientLeft | End::Overdue) || self.blame == Blame::Others {
+        if matches!(end, End::ClientLeft | End::OutOfTime) || self.blame == Blame::Others {
             self.attempt = None;
         } else if matches!(self.rated_status(), 502..=504) {
             self.endpoint_failed();

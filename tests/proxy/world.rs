@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit::clock::Clock;
 use adit::domain::routing::{
     Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Standing, Version,
+    Salt, Service, Snapshot, Split, Spoken, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
@@ -55,8 +55,7 @@ impl Proxy {
             clock,
             log: AccessLog::off(),
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
+        let bound = Workers::bind(vec![listener(Spoken::Any)], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
         Self { address, shared, workers: Some(workers) }
@@ -189,6 +188,11 @@ impl Web {
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
+}
+
+/// On any free port.
+pub(crate) fn listener(protocol: Spoken) -> Listener {
+    Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), protocol }
 }
 
 /// Nothing is: a failure is seen by whoever met it.

@@ -4,7 +4,7 @@
 //! it was slow is judged by its time alone. How long to wait is the client's choice: with a millisecond anybody could make
 //! a version look bad.
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Version};
 
 use super::{Blame, End, Exchange};
 use crate::domain::stats::{ErrorReason, GrpcCode};
@@ -72,6 +72,11 @@ impl Exchange {
         }
     }
 
+    /// Whether its client's protocol has a place for trailers whatever was said before.
+    pub(in crate::proxy) fn speaks_http2(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
     /// Whether an endpoint has answered the call and not said yet how it ended.
     pub(in crate::proxy) fn owes_code(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.code.is_none())
@@ -99,7 +104,7 @@ impl Exchange {
     /// What an end is worth if the client's time is over.
     pub(super) fn in_time(&self, end: End) -> End {
         let overdue = self.call.as_ref().is_some_and(|call| call.overdue);
-        if overdue && end != End::ClientLeft { End::Overdue } else { end }
+        if overdue && end != End::ClientLeft { End::OutOfTime } else { end }
     }
 
     /// The code of a call that ended so.
@@ -109,8 +114,8 @@ impl Exchange {
             // Most clients leave when their time is over, a little before we end it.
             (End::ClientLeft, _) if self.is_running_out() => GrpcCode::DeadlineExceeded,
             (End::ClientLeft, _) => GrpcCode::Cancelled,
-            (End::Whole | End::Cut(_) | End::Overdue, Some(code)) => code,
-            (End::Whole | End::Cut(_) | End::Overdue, None) => GrpcCode::of_http(self.status.as_u16()),
+            (End::Whole | End::Cut(_) | End::OutOfTime, Some(code)) => code,
+            (End::Whole | End::Cut(_) | End::OutOfTime, None) => GrpcCode::of_http(self.status.as_u16()),
         })
     }
 

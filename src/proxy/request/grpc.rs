@@ -44,7 +44,7 @@ pub(crate) fn code(headers: &HeaderMap) -> Option<GrpcCode> {
 
 /// The end of a call, in our words.
 pub(crate) fn end(headers: &mut HeaderMap, code: GrpcCode, message: &str) {
-    headers.insert(GRPC_STATUS, HeaderValue::from(code.number()));
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code.number())));
     if let Ok(message) = HeaderValue::try_from(percent_encoded(message)) {
         headers.insert(GRPC_MESSAGE, message);
     }

@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     Attempt(AttemptError),
     /// A gRPC call says how long its client waits, in words that are none.
     BadDeadline,
+    /// A gRPC call to a service whose endpoints are spoken to in HTTP/1, which can't carry one.
+    GrpcOverHttp1,
     /// The client of a gRPC call has waited for as long as it said it would.
     Overdue,
     /// A state that should not be.
@@ -53,6 +55,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::GrpcOverHttp1 => StatusCode::NOT_IMPLEMENTED,
             Self::Held => StatusCode::SERVICE_UNAVAILABLE,
             Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
             Self::Attempt(error) => error.status(),
@@ -69,7 +72,8 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::UnknownCoding
             | Self::Method
-            | Self::BadDeadline => Some(ErrorReason::HttpRequestError),
+            | Self::BadDeadline
+            | Self::GrpcOverHttp1 => Some(ErrorReason::HttpRequestError),
             Self::Overdue => Some(ErrorReason::HttpResponseTimeout),
             Self::OptionsOfAll => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
@@ -89,6 +93,7 @@ impl Refusal {
             | Self::Method
             | Self::OptionsOfAll
             | Self::BadDeadline
+            | Self::GrpcOverHttp1
             | Self::NoRoute => Fault::Client,
             // As if it had gone away: nobody is to blame, but its time counts.
             Self::Overdue => Fault::Endpoint,
@@ -103,6 +108,7 @@ impl Refusal {
             // The endpoint may have done all of it: not a thing to repeat unseen, as `UNAVAILABLE` would be.
             Self::Overdue | Self::Attempt(AttemptError::ResponseTimeout) => GrpcCode::DeadlineExceeded,
             Self::Internal => GrpcCode::Internal,
+            Self::GrpcOverHttp1 => GrpcCode::Unimplemented,
             other => GrpcCode::of_http(other.status().as_u16()),
         }
     }
@@ -163,6 +169,7 @@ impl Refusal {
             | Self::NoRoute
             | Self::Held
             | Self::BadDeadline
+            | Self::GrpcOverHttp1
             | Self::Overdue
             | Self::Attempt(_)
             | Self::Internal => false,
@@ -197,6 +204,10 @@ impl Refusal {
             Self::NoRoute => "No service has a route for this host and path.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
+            Self::GrpcOverHttp1 => {
+                "This service is reached in HTTP/1, which can't carry gRPC; its `connection.protocol` must be http2."
+                    .into()
+            }
             Self::BadDeadline => "The field grpc-timeout is not valid.".into(),
             Self::Overdue => "The client's own deadline has passed.".into(),
             Self::Internal => "Something went wrong inside the proxy.".into(),
