@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod drain_endpoint;
 mod failures;
+mod grpc;
 mod health;
 mod history;
 mod hold;
