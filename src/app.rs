@@ -66,10 +66,10 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let listeners = spec.listeners.iter().map(|listener| Listener {
-        address: listener.address,
-        protocol: listener.protocol,
-    });
+    let listeners = spec
+        .listeners
+        .iter()
+        .map(|listener| Listener { address: listener.address, protocol: listener.protocol });
     let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;

@@ -44,6 +44,7 @@
 //! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
 //! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
 //! | [`telemetry`] | metrics and the access log |
+//! | [`tls`] | certificates and keys: what is trusted, what is shown, what is wrong with them |
 //! | [`config`] | text to meaning, and what is wrong with it; no I/O |
 //! | [`domain`] | the pure core: statistics, routing, the rollout machine and its judge |
 //! | [`clock`] | the only place that reads a clock |
@@ -58,9 +59,10 @@
 //! admin -> config control domain domain::routing telemetry
 //! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry
 //! external -> clock domain domain::rollout
-//! provider -> clock config domain
-//! health -> clock config domain domain::routing
-//! proxy -> clock domain domain::routing domain::stats telemetry
+//! provider -> clock config domain domain::routing tls
+//! health -> clock config domain domain::routing tls
+//! proxy -> clock domain domain::routing domain::stats telemetry tls
+//! tls -> domain::routing
 //! telemetry -> domain domain::stats
 //! config -> domain domain::rollout domain::routing
 //! clock -> domain
@@ -125,3 +127,4 @@ pub mod health;
 pub mod provider;
 pub mod proxy;
 pub mod telemetry;
+pub mod tls;

@@ -113,7 +113,7 @@ fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
 }
 
 /// A path; a relative one is meant from the current directory.
-fn path(value: &Value<'_>) -> Option<PathBuf> {
+pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
     value.parsed(|text| match text {
         "" => Err("a path is not empty"),
         text if text.contains('\0') => Err("a path has no zero byte"),

@@ -6,6 +6,7 @@
 mod address;
 pub(crate) mod build;
 mod checks;
+mod connection;
 mod diagnostics;
 mod duration;
 mod file;

@@ -20,14 +20,34 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Health checks.
-pub(super) fn health(table: &mut Table<'_>) -> HealthSpec {
+pub(super) fn health(table: &mut Table<'_>, protocol: Protocol) -> HealthSpec {
     let default = HealthSpec::default();
-    HealthSpec {
+    let spec = HealthSpec {
         path: table.value("path").and_then(|value| value.parsed(check_path)),
+        grpc: table.value("grpc").and_then(|value| value.parsed(grpc_service)),
         interval: table.duration("interval", SHORTEST_INTERVAL..=HOUR, default.interval),
         timeout: table.duration("timeout", MILLISECOND..=HOUR, default.timeout),
         rise: count(table, "rise", default.rise),
         fall: count(table, "fall", default.fall),
+    };
+    if spec.path.is_some() && spec.grpc.is_some() {
+        let help = "keep `path` for a GET, or `grpc` for the health check of gRPC";
+        table.error_of("grpc", "`path` and `grpc` exclude each other", Some(help.to_owned()));
+    } else if spec.grpc.is_some() && protocol == Protocol::Http1 {
+        let help = "write `protocol = \"http2\"` in the service's `connection` table";
+        table.error_of("grpc", "gRPC needs HTTP/2", Some(help.to_owned()));
+    }
+    spec
+}
+
+/// The name of a gRPC service; empty: the server as a whole.
+fn grpc_service(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    match text.len() <= 256 && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(format!("{text:?} is not the name of a gRPC service: write it as \"shop.v1.Cart\" or \"\""))
+        }
     }
 }
 
@@ -49,13 +69,18 @@ pub(super) fn eject(table: &mut Table<'_>) -> EjectSpec {
 }
 
 /// What the data plane needs to know.
-pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handling) -> Policy {
+pub(super) fn policy(
+    service: &mut Table<'_>,
+    connection: Connection,
+    eject: &EjectSpec,
+    handling: Handling,
+) -> Policy {
     let affinity = service
         .table("affinity", |table| table.value("by").and_then(|value| affinity(&value)).unwrap_or_default());
     let version_override =
         service.value("override").and_then(|value| value.table(version_override).flatten());
     Policy {
-        connection: service.table("connection", connection),
+        connection,
         timeouts: service.table("timeouts", timeouts),
         affinity,
         version_override,
@@ -64,13 +89,6 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
         preview_host: handling.preview_host.map(|(host, _)| host),
         eject_after: eject.consecutive_failures,
     }
-}
-
-fn connection(table: &mut Table<'_>) -> Connection {
-    table.unserved(&["tls"]);
-    let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2)];
-    let protocol = table.value("protocol").and_then(|value| value.choice(&words, &["auto"]));
-    Connection { protocol: protocol.unwrap_or_default() }
 }
 
 fn timeouts(table: &mut Table<'_>) -> Timeouts {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use super::build;
+use super::connection;
 use super::file::comes_back;
 use super::policies;
 use super::reader::{Place, Table};
@@ -51,11 +52,12 @@ fn service(
     table.unserved(&["retry", "limits", "rescue", "hooks", "tls"]);
     let (names, versions) = versions(table, listeners);
     let traffic = traffic(table, &names);
-    let health = table.table("health", policies::health);
+    let (connection, tls_files) = table.table("connection", connection::connection);
+    let health = table.table("health", |table| policies::health(table, connection.protocol));
     let eject = table.table("eject", policies::eject);
     let (rollout, handling) = table.table("rollout", |table| (rollout::plan(table), rescue::handling(table)));
     hosts.preview(handling.preview_host.as_ref());
-    let policy = policies::policy(table, &eject, handling);
+    let policy = policies::policy(table, connection, &eject, handling);
     Some(ServiceSpec {
         name: ServiceName::from(name),
         routes: Vec::new(),
@@ -64,6 +66,7 @@ fn service(
         health,
         eject,
         policy,
+        tls_files,
         rollout,
     })
 }

@@ -94,8 +94,10 @@ pub struct ServiceSpec {
     pub health: HealthSpec,
     /// Passive ejection.
     pub eject: EjectSpec,
-    /// What the data plane needs to know.
+    /// What the data plane needs to know. What is in [`Self::tls_files`] is read into it by whoever reads the config.
     pub policy: Policy,
+    /// Certificates and keys for its endpoints.
+    pub tls_files: TlsFiles,
     /// How a new version is released.
     pub rollout: Plan,
 }
@@ -151,6 +153,8 @@ pub enum EndpointAddress {
 pub struct HealthSpec {
     /// GET this and expect 200 to 299; `None`: a TCP connection is enough.
     pub path: Option<String>,
+    /// Ask this service of gRPC's health protocol (empty: the server as a whole) and expect `SERVING`; `None`: don't.
+    pub grpc: Option<String>,
     /// Between two checks. Default 2 s, ±10 % jitter.
     pub interval: Duration,
     /// For one check. Default 1 s.
@@ -159,6 +163,17 @@ pub struct HealthSpec {
     pub rise: u32,
     /// Failures in a row until a ready endpoint is out. Default 3.
     pub fall: u32,
+}
+
+/// Files that TLS towards a service's endpoints needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate authorities; `None`: those of the machine.
+    pub ca: Option<PathBuf>,
+    /// What we show to endpoints that ask who we are.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
 }
 
 /// Passive ejection of a service's endpoints.
@@ -197,6 +212,7 @@ impl Spec {
             health: HealthSpec::default(),
             eject: EjectSpec::default(),
             policy: Policy { eject_after: EjectSpec::default().consecutive_failures, ..Policy::default() },
+            tls_files: TlsFiles::default(),
             rollout: Plan::default(),
         };
         Self {
@@ -240,6 +256,7 @@ impl Default for HealthSpec {
     fn default() -> Self {
         Self {
             path: None,
+            grpc: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
             rise: 2,

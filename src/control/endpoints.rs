@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::store::By;
 use crate::config::spec::{Build, EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
 use crate::domain::Timestamp;
-use crate::domain::routing::{Endpoint, EndpointId, Standing};
+use crate::domain::routing::{Connection, Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
 
@@ -188,11 +188,16 @@ impl VersionState {
     }
 
     /// The probes that the endpoints need.
-    pub(crate) fn probes(&self, health: &HealthSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+    pub(crate) fn probes(
+        &self,
+        health: &HealthSpec,
+        connection: &Connection,
+    ) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
         self.endpoints.iter().map(|endpoint| {
             let plan = ProbePlan {
                 address: endpoint.address,
                 host: endpoint.declared.to_string(),
+                connection: connection.clone(),
                 spec: health.clone(),
             };
             (endpoint.id, plan)

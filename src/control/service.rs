@@ -160,7 +160,9 @@ impl ServiceState {
 
     /// The probes that the endpoints need.
     pub(crate) fn probes(&self) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
-        self.versions.values().flat_map(|version| version.probes(&self.spec.health))
+        self.versions
+            .values()
+            .flat_map(|version| version.probes(&self.spec.health, &self.spec.policy.connection))
     }
 
     /// Ejects and lets back in whom the rules name.

@@ -3,6 +3,9 @@
 //! What decides ([`CheckState`], [`judge`]) is told the time and the facts; only [`Probes`] has tasks and sockets.
 
 mod ejection;
+mod grpc;
+mod http1;
+mod http2;
 mod outlier;
 mod probe;
 mod probes;

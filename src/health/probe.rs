@@ -1,31 +1,23 @@
-//! One check of one endpoint: a connection of its own, one request, one answer.
+//! One check of one endpoint: a connection of its own, one request, one answer, spoken as requests are.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::state::{ProbeError, ProbeResult};
+use super::{grpc, http1, http2};
 use crate::clock::Clock;
 use crate::config::spec::HealthSpec;
+use crate::domain::routing::{Connection, Protocol};
+use crate::tls::outgoing::{Fault, Outgoing};
 
 /// Who asks, in the endpoint's log.
-const AGENT: &str = concat!("adit-health/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("adit-health/", env!("CARGO_PKG_VERSION"));
 /// Enough of an answer's body: who sends more is fit.
-const BODY: usize = 64 * 1024;
-/// More of an answer's head than this is an error. hyper asks for 8 KiB at least.
-const HEAD: usize = 64 * 1024;
-/// What is shown of a redirect's goal.
-const SHOWN: usize = 120;
+pub(super) const BODY: usize = 64 * 1024;
 /// "Too many open files", in the system and in the process: the same numbers on Linux, macOS and the BSDs.
 const OUT_OF_FILES: [i32; 2] = [23, 24];
 
@@ -34,17 +26,38 @@ const OUT_OF_FILES: [i32; 2] = [23, 24];
 pub struct ProbePlan {
     /// Where to connect.
     pub address: SocketAddr,
-    /// What the request's Host field says.
+    /// What the request's Host field says: the endpoint as it was declared.
     pub host: String,
+    /// How it is spoken to.
+    pub connection: Connection,
     /// Path, timeout and pace.
     pub spec: HealthSpec,
 }
 
+/// How the endpoint is spoken to, with what is made of it once and not for every check.
+#[derive(Clone, Debug)]
+pub(super) struct Speech {
+    connection: Connection,
+    tls: Option<Result<Outgoing, String>>,
+}
+
+impl Speech {
+    pub(super) fn new(connection: &Connection) -> Self {
+        let tls = connection.tls.as_ref().map(|tls| Outgoing::new(tls, connection.protocol));
+        Self { connection: connection.clone(), tls }
+    }
+
+    /// Whether it is what a plan wants.
+    pub(super) fn is_for(&self, plan: &ProbePlan) -> bool {
+        self.connection == plan.connection
+    }
+}
+
 /// Checks once. Takes at most the plan's timeout, in real time: it bounds real I/O.
-pub(super) async fn check(plan: ProbePlan, clock: Clock) -> ProbeResult {
+pub(super) async fn check(plan: ProbePlan, speech: Speech, clock: Clock) -> ProbeResult {
     let limit = plan.spec.timeout;
     let began = clock.now();
-    match timeout(limit, ask(&plan)).await {
+    match timeout(limit, ask(&plan, &speech)).await {
         Ok(Ok(status)) => ProbeResult::Passed { status, took: clock.now() - began },
         Ok(Err(error)) => ProbeResult::Failed(error),
         Err(_elapsed) => ProbeResult::Failed(ProbeError::TimedOut(limit)),
@@ -52,15 +65,20 @@ pub(super) async fn check(plan: ProbePlan, clock: Clock) -> ProbeResult {
 }
 
 /// The status of a good answer; `None` when a connection was enough.
-async fn ask(plan: &ProbePlan) -> Result<Option<u16>, ProbeError> {
-    let Some(path) = &plan.spec.path else {
-        connect(plan.address).await?;
-        return Ok(None);
+async fn ask(plan: &ProbePlan, speech: &Speech) -> Result<Option<u16>, ProbeError> {
+    let Some(tls) = &speech.tls else {
+        let request = Request::new(plan, plan.connection.protocol)?;
+        return request.ask(connect(plan.address).await?).await;
     };
-    let request = request(path, &plan.host)?;
+    let tls = tls.as_ref().map_err(|why| ProbeError::Ours(why.clone()))?;
+    let name = tls.name_of(&plan.host).map_err(ProbeError::Unsendable)?;
     let stream = connect(plan.address).await?;
-    let status = exchange(stream, request).await?;
-    Ok(Some(status.as_u16()))
+    let connected = tls.connect(stream, name, plan.connection.protocol).await;
+    let (stream, spoken) = connected.map_err(|error| match Fault::of(&error) {
+        Some(fault) => ProbeError::Tls(fault.to_string()),
+        None => ProbeError::Tls(format!("the endpoint ended the connection ({error})")),
+    })?;
+    Request::new(plan, spoken)?.ask(stream).await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
@@ -73,57 +91,44 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
     }
 }
 
-fn request(path: &str, host: &str) -> Result<Request<Empty<Bytes>>, ProbeError> {
-    Request::get(path)
-        .header(HOST, host)
-        .header(USER_AGENT, AGENT)
-        .header(ACCEPT, "*/*")
-        .header(CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| ProbeError::Unsendable(error.to_string()))
+/// What is asked on a connection.
+enum Request {
+    /// Nothing: that there is one is enough.
+    Nothing,
+    Http1(http1::Request),
+    Http2(http2::Request),
+    Grpc(http2::Request),
 }
 
-async fn exchange(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<StatusCode, ProbeError> {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(broken)?;
-    let mut connection = pin!(connection);
-    let mut answer = pin!(async {
-        let response = sender.send_request(request).await.map_err(broken)?;
-        judge(response.status(), response.headers())?;
-        let status = response.status();
-        drain(response.into_body()).await?;
-        Ok(status)
-    });
-    tokio::select! {
-        answer = &mut answer => answer,
-        // What the connection had to say, an error included, is waiting in the answer.
-        _ended = &mut connection => answer.await,
+impl Request {
+    /// `spoken`: the version of HTTP that was agreed on, never [`Protocol::Auto`].
+    fn new(plan: &ProbePlan, spoken: Protocol) -> Result<Self, ProbeError> {
+        let scheme = if plan.connection.tls.is_some() { "https" } else { "http" };
+        match (&plan.spec.grpc, &plan.spec.path, spoken) {
+            (Some(_), _, Protocol::Http1) => {
+                Err(ProbeError::Tls("the endpoint chose HTTP/1.1, and gRPC needs HTTP/2".to_owned()))
+            }
+            (Some(service), _, _) => {
+                grpc::request(scheme, &plan.host, service, plan.spec.timeout).map(Self::Grpc)
+            }
+            (None, None, _) => Ok(Self::Nothing),
+            (None, Some(path), Protocol::Http1) => http1::request(path, &plan.host).map(Self::Http1),
+            (None, Some(path), _) => http2::request(scheme, &plan.host, path).map(Self::Http2),
+        }
     }
-}
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), ProbeError> {
-    if status.is_success() {
-        return Ok(());
+    async fn ask<S>(self, stream: S) -> Result<Option<u16>, ProbeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let status = match self {
+            Self::Nothing => return Ok(None),
+            Self::Http1(request) => http1::exchange(stream, request).await?,
+            Self::Http2(request) => http2::exchange(stream, request).await?.judged()?,
+            Self::Grpc(request) => grpc::judge(&http2::exchange(stream, request).await?)?,
+        };
+        Ok(Some(status.as_u16()))
     }
-    if status.is_redirection() {
-        let to = headers.get(LOCATION).map(HeaderValue::to_str).and_then(Result::ok);
-        let to = to.map(|to| to.chars().take(SHOWN).collect());
-        return Err(ProbeError::Redirect { status: status.as_u16(), to });
-    }
-    Err(ProbeError::Status(status.as_u16()))
-}
-
-/// Reads the body, so that the endpoint sees its answer taken; a 200 that breaks midway is a failure.
-async fn drain(mut body: Incoming) -> Result<(), ProbeError> {
-    let mut read = 0;
-    while read < BODY {
-        let Some(frame) = body.frame().await else { break };
-        read += frame.map_err(broken)?.data_ref().map_or(0, Bytes::len);
-    }
-    Ok(())
 }
 
 fn no_connection(error: io::Error) -> ProbeError {
@@ -134,14 +139,4 @@ fn no_connection(error: io::Error) -> ProbeError {
         io::ErrorKind::ConnectionRefused => ProbeError::Refused,
         _ => ProbeError::Connect(error.to_string()),
     }
-}
-
-fn broken(error: hyper::Error) -> ProbeError {
-    if error.is_parse() || error.is_parse_too_large() {
-        return ProbeError::NotHttp(error.to_string());
-    }
-    if error.is_user() {
-        return ProbeError::Unsendable(error.to_string());
-    }
-    ProbeError::Closed
 }

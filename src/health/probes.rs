@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::error;
 
-use super::probe::{self, ProbePlan};
+use super::probe::{self, ProbePlan, Speech};
 use super::state::{CheckState, ProbeError, ProbeResult, QUICK};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -128,10 +128,13 @@ impl Probes {
 impl Patient {
     async fn watch(mut self) -> Result<std::convert::Infallible, Unwanted> {
         let mut state = CheckState::new(self.clock.now());
+        let mut speech: Option<Speech> = None;
         loop {
             let plan = self.plans.borrow_and_update().clone();
+            let known = speech.take().filter(|known| known.is_for(&plan));
+            let speech = speech.insert(known.unwrap_or_else(|| Speech::new(&plan.connection)));
             let result = tokio::select! {
-                result = check(&plan, &self.clock, &self.turns) => result,
+                result = check(&plan, speech, &self.clock, &self.turns) => result,
                 changed = self.plans.changed() => {
                     changed.map_err(|_| Unwanted)?;
                     continue;
@@ -160,10 +163,10 @@ impl Patient {
 }
 
 /// One check when its turn comes. It runs as a task of its own: should it panic, that is its result.
-async fn check(plan: &ProbePlan, clock: &Clock, turns: &Semaphore) -> ProbeResult {
+async fn check(plan: &ProbePlan, speech: &Speech, clock: &Clock, turns: &Semaphore) -> ProbeResult {
     let _turn = turns.acquire().await.expect("the semaphore is never closed: Probes");
     let mut alone = JoinSet::new();
-    alone.spawn(probe::check(plan.clone(), clock.clone()));
+    alone.spawn(probe::check(plan.clone(), speech.clone(), clock.clone()));
     match alone.join_next().await.expect("one task was spawned: the line above") {
         Ok(result) => result,
         Err(failure) => {
@@ -189,6 +192,7 @@ mod tests {
     use super::*;
     use crate::clock::Manual;
     use crate::config::spec::HealthSpec;
+    use crate::domain::routing::Connection;
     use crate::health::{Condition, LastCheck};
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -256,7 +260,7 @@ mod tests {
     }
 
     fn plan(address: SocketAddr, spec: HealthSpec) -> ProbePlan {
-        ProbePlan { address, host: "shop.example".into(), spec }
+        ProbePlan { address, host: "shop.example".into(), connection: Connection::default(), spec }
     }
 
     fn id(slot: u32) -> EndpointId {
@@ -331,7 +335,7 @@ mod tests {
             (&[Act::Say(REDIRECT)], "answered 302, a redirect to /login, which checks don't follow"),
             (&[Act::Say(CUT)], "closed the connection before a complete answer"),
             (&[Act::Say("")], "closed the connection before a complete answer"),
-            (&[Act::Say("SSH-2.0-OpenSSH_9.9\r\n")], "the answer is not HTTP/1: invalid HTTP version parsed"),
+            (&[Act::Say("SSH-2.0-OpenSSH_9.9\r\n")], "the answer is not HTTP: invalid HTTP version parsed"),
         ];
         for (script, expected) in cases {
             assert_eq!(first_words(script, spec()).await, expected);

@@ -75,8 +75,12 @@ pub enum ProbeError {
     TimedOut(Duration),
     /// The connection ended before a complete answer.
     Closed,
-    /// The answer is not HTTP/1; the reason follows.
+    /// No TLS connection came about, or the endpoint is not whom we trust; the reason follows.
+    Tls(String),
+    /// The answer is not HTTP; the reason follows.
     NotHttp(String),
+    /// The health check of gRPC did not say `SERVING`; what it said follows.
+    Grpc(String),
     /// The status is neither 200 to 299 nor a redirect.
     Status(u16),
     /// A redirect. Checks don't follow it: where it leads says nothing about this endpoint.
@@ -175,7 +179,9 @@ impl fmt::Display for ProbeError {
             Self::Connect(reason) => write!(f, "no connection: {reason}"),
             Self::TimedOut(after) => write!(f, "timed out after {}", Span(*after)),
             Self::Closed => f.write_str("closed the connection before a complete answer"),
-            Self::NotHttp(reason) => write!(f, "the answer is not HTTP/1: {reason}"),
+            Self::Tls(reason) => write!(f, "TLS: {reason}"),
+            Self::NotHttp(reason) => write!(f, "the answer is not HTTP: {reason}"),
+            Self::Grpc(said) => write!(f, "gRPC health check: {said}"),
             Self::Status(status) => write!(f, "answered {status}"),
             Self::Redirect { status, to: Some(to) } => {
                 write!(f, "answered {status}, a redirect to {to}, which checks don't follow")

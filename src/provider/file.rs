@@ -1,5 +1,6 @@
 //! A config file: read, and watched for changes.
 
+mod material;
 mod watch;
 
 use std::fmt;
@@ -41,17 +42,23 @@ pub enum Problem {
     NotUtf8(usize),
     /// It is text, but not a valid config.
     Invalid(Diagnostics),
+    /// It is valid, but files that it names are not: each with what is wrong.
+    Files(Vec<String>),
 }
 
 /// Reads the config at `path`. Variables are taken from the process's environment; one that is not UTF-8 counts as
 /// not set. Relative paths in the config are meant from the current directory, not from the file's.
 ///
 /// # Errors
-/// When the file can't be read or is not a valid config; the error says what, where and what to do.
+/// When the file (or one that it names) can't be read or is not valid; the error says what, where and what to do.
 pub fn load(path: &Path) -> Result<Spec, LoadError> {
     let meaning = read(path)
         .and_then(|text| config::parse(&text, &|name| std::env::var(name).ok()).map_err(Problem::Invalid));
-    meaning.map_err(|problem| LoadError { path: path.to_owned(), problem })
+    let whole = meaning.and_then(|mut spec| match material::read(&mut spec) {
+        Ok(()) => Ok(spec),
+        Err(wrong) => Err(Problem::Files(wrong)),
+    });
+    whole.map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 
 /// Whether the file itself is a mount point, as with `docker run -v ./adit.toml:/etc/adit.toml`. Such a mount holds on
@@ -104,6 +111,7 @@ impl LoadError {
             | Problem::NotAFile
             | Problem::Unreadable(_)
             | Problem::TooLarge
+            | Problem::Files(_)
             | Problem::NotUtf8(_) => self.to_string(),
         }
     }
@@ -111,15 +119,20 @@ impl LoadError {
     /// For machines, in the form of [`Diagnostics::to_json`].
     pub fn to_json(&self) -> serde_json::Value {
         let file = self.path.display().to_string();
-        let error = |line: usize, message: String, help: &str| {
+        let one = |line: usize, message: &str, help: &str| {
             let (column, path) = (1, "");
-            let error = json!({
+            json!({
                 "file": file, "line": line, "column": column, "path": path, "message": message, "help": help,
-            });
-            json!({ "valid": false, "errors": [error] })
+            })
         };
+        let error = |line: usize, message: String, help: &str| json!({ "valid": false, "errors": [one(line, &message, help)] });
         match &self.problem {
             Problem::Invalid(errors) => errors.to_json(&file),
+            Problem::Files(wrong) => {
+                let errors: Vec<_> =
+                    wrong.iter().map(|message| one(1, message, self.problem.help())).collect();
+                json!({ "valid": false, "errors": errors })
+            }
             Problem::NotUtf8(line) => error(*line, self.problem.to_string(), self.problem.help()),
             Problem::Missing | Problem::NotAFile | Problem::Unreadable(_) | Problem::TooLarge => {
                 error(1, self.problem.to_string(), self.problem.help())
@@ -136,6 +149,7 @@ impl Problem {
             Self::TooLarge => "this is not a config",
             Self::NotUtf8(_) => "save the file as UTF-8",
             Self::Invalid(_) => "correct it",
+            Self::Files(_) => "see to these files, or name others",
         }
     }
 }
@@ -145,7 +159,7 @@ impl fmt::Display for LoadError {
         let (path, problem) = (self.path.display(), &self.problem);
         match problem {
             Problem::NotUtf8(line) => write!(f, "{path}:{line}: {problem}; {}", problem.help()),
-            Problem::Invalid(_) => write!(f, "{path}: {problem}"),
+            Problem::Invalid(_) | Problem::Files(_) => write!(f, "{path}: {problem}"),
             Problem::Missing | Problem::NotAFile | Problem::Unreadable(_) | Problem::TooLarge => {
                 write!(f, "{path}: {problem}; {}", problem.help())
             }
@@ -162,6 +176,9 @@ impl fmt::Display for Problem {
             Self::TooLarge => f.write_str("larger than 16 MiB"),
             Self::NotUtf8(_) => f.write_str("not UTF-8"),
             Self::Invalid(errors) => write!(f, "the config is not valid\n{errors}"),
+            Self::Files(wrong) => {
+                write!(f, "files that the config names can't be used\n{}", wrong.join("\n"))
+            }
         }
     }
 }

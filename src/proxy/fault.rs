@@ -26,6 +26,10 @@ pub(crate) enum AttemptError {
     Refused,
     /// No connection in time.
     ConnectTimeout,
+    /// The endpoint's certificate is not one that we trust, or not its own; or it does not take ours.
+    TlsCertificate,
+    /// No TLS connection came about.
+    TlsProtocol,
     /// The connection ended before any byte of an answer.
     Terminated,
     /// All streams of all connections to it are in use, and none became free in time. That says how much was asked, not
@@ -69,6 +73,8 @@ impl AttemptError {
             Self::NoEndpoint
             | Self::Refused
             | Self::ConnectTimeout
+            | Self::TlsCertificate
+            | Self::TlsProtocol
             | Self::Terminated
             | Self::ResponseTimeout
             | Self::Malformed
@@ -84,6 +90,8 @@ impl AttemptError {
             Self::NoSocket => ErrorReason::ProxyInternalError,
             Self::Refused => ErrorReason::ConnectionRefused,
             Self::ConnectTimeout => ErrorReason::ConnectionTimeout,
+            Self::TlsCertificate => ErrorReason::TlsCertificateError,
+            Self::TlsProtocol => ErrorReason::TlsProtocolError,
             Self::Terminated => ErrorReason::ConnectionTerminated,
             Self::Busy => ErrorReason::ConnectionLimitReached,
             Self::Scolded => ErrorReason::ConnectionTerminated,
@@ -98,6 +106,8 @@ impl AttemptError {
         match self {
             Self::NoEndpoint | Self::NoSocket | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused
+            | Self::TlsCertificate
+            | Self::TlsProtocol
             | Self::Terminated
             | Self::Scolded
             | Self::Malformed
@@ -138,6 +148,8 @@ impl fmt::Display for AttemptError {
             Self::NoSocket => "The proxy has no resources left for a connection.",
             Self::Refused => "The endpoint could not be connected to.",
             Self::ConnectTimeout => "The endpoint did not accept the connection in time.",
+            Self::TlsCertificate => "The endpoint could not be trusted: its certificate is not good for it.",
+            Self::TlsProtocol => "No TLS connection to the endpoint came about.",
             Self::Terminated => "The endpoint closed the connection without an answer.",
             Self::Busy => "The endpoint has too many requests under way.",
             Self::Scolded => "The endpoint closed the connection: too much was asked of it.",

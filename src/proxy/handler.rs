@@ -169,7 +169,7 @@ fn prepare(
     let repeat = Repeat::of(&parts.method);
     if !body.is_end_stream() {
         // An endpoint may say, after it was sent, that it did nothing with it: then any request may be sent again.
-        let says = service.policy.connection.protocol == Protocol::Http2;
+        let says = service.policy.connection.protocol != Protocol::Http1;
         let for_repeat = if repeat == Repeat::Possible || says { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
         let timeouts = service.policy.timeouts;

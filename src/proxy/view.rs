@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::endpoint::connect::Speech;
 use super::endpoint::pool::Pool;
 use crate::domain::routing::{Budget, EndpointId, Hold, Service, Snapshot, Standing, Version, pick};
 use crate::domain::{Timestamp, Weight};
@@ -27,6 +28,8 @@ pub(super) struct ServiceView {
     service: Arc<Service>,
     /// This worker's; outlives the snapshot.
     pub(super) budget: Rc<RefCell<Budget>>,
+    /// How its endpoints are spoken to; stays while that stays.
+    speech: Rc<Speech>,
 }
 
 impl View {
@@ -39,12 +42,11 @@ impl View {
     /// Of the snapshot that replaces this one's. What stays the same is kept, connections above all; endpoints that
     /// left are retired.
     pub(super) fn next(&self, snapshot: Arc<Snapshot>) -> Self {
+        let services: Vec<_> =
+            (0..).zip(&snapshot.services).map(|(index, service)| self.keep_service(index, service)).collect();
         let next = Self {
-            services: (0..)
-                .zip(&snapshot.services)
-                .map(|(index, service)| self.keep_service(index, service))
-                .collect(),
-            pools: self.keep_pools(&snapshot),
+            pools: self.keep_pools(&services),
+            services,
             previews: previews(&snapshot),
             worker: self.worker,
             snapshot,
@@ -140,24 +142,27 @@ impl View {
             return same.clone();
         }
         let budget = known.map(|known| known.budget.clone()).unwrap_or_default();
-        Rc::new(ServiceView { service: service.clone(), budget })
+        let speech = known.map(|known| &known.speech);
+        let speech = speech.filter(|speech| speech.connection == service.policy.connection).cloned();
+        let speech = speech.unwrap_or_else(|| Speech::new(&service.policy.connection));
+        Rc::new(ServiceView { service: service.clone(), budget, speech })
     }
 
-    fn keep_pools(&self, snapshot: &Snapshot) -> Vec<Option<Rc<Pool>>> {
+    fn keep_pools(&self, services: &[Rc<ServiceView>]) -> Vec<Option<Rc<Pool>>> {
         let mut pools = Vec::new();
-        let endpoints = snapshot.services.iter().flat_map(|service| {
+        let endpoints = services.iter().flat_map(|service| {
             let endpoints = service.versions.iter().flat_map(|version| &version.endpoints);
-            endpoints.map(|endpoint| (&service.policy.connection, endpoint))
+            endpoints.map(|endpoint| (&service.speech, endpoint))
         });
-        for (spoken, endpoint) in endpoints {
+        for (speech, endpoint) in endpoints {
             let Ok(slot) = usize::try_from(endpoint.id.slot) else { continue };
             if pools.len() <= slot {
                 pools.resize_with(slot + 1, || None);
             }
             let known = self
                 .pool(endpoint.id)
-                .filter(|pool| Arc::ptr_eq(&pool.cells, &endpoint.cells) && pool.spoken == *spoken);
-            let pool = known.cloned().unwrap_or_else(|| Rc::new(Pool::new(endpoint, spoken, self.worker)));
+                .filter(|pool| Arc::ptr_eq(&pool.cells, &endpoint.cells) && Rc::ptr_eq(&pool.speech, speech));
+            let pool = known.cloned().unwrap_or_else(|| Rc::new(Pool::new(endpoint, speech, self.worker)));
             pools[slot] = Some(pool);
         }
         pools

@@ -6,7 +6,8 @@ use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::metrics::{ServiceSeries, VersionSeries};
 use crate::domain::stats::{
-    BUCKETS, CodeClass, ErrorReason, GrpcCode, Histogram, MethodLabel, PerWorker, VersionCells, bucket_of, edge,
+    BUCKETS, CodeClass, ErrorReason, GrpcCode, Histogram, MethodLabel, PerWorker, VersionCells, bucket_of,
+    edge,
 };
 
 /// One family under construction. Every sample has a value for each of `labels`.

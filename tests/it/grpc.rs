@@ -97,7 +97,10 @@ fn config(servers: &[(&str, &[&Server])], protocol: &str, more: &str) -> String 
     );
     for (version, endpoints) in servers {
         let addresses: Vec<_> = endpoints.iter().map(|it| format!("\"127.0.0.1:{}\"", it.port)).collect();
-        text.push_str(&format!("[services.web.versions.{version}]\nendpoints = [{}]\n", addresses.join(", ")));
+        text.push_str(&format!(
+            "[services.web.versions.{version}]\nendpoints = [{}]\n",
+            addresses.join(", ")
+        ));
     }
     format!("{text}{more}")
 }
@@ -167,7 +170,10 @@ fn calls_of_all_four_kinds_pass_with_metadata_both_ways() {
     run(&adit, &["kinds"]);
     let lines = wait_until_logged(&adit, "OK", 9);
     assert!(lines.iter().all(|line| line["status"] == 200 && line["error"].is_null()), "{lines:#?}");
-    assert_eq!(metric(&adit, "adit_grpc_requests_total{service=\"web\",version=\"v1\",grpc_status=\"OK\"}"), 9);
+    assert_eq!(
+        metric(&adit, "adit_grpc_requests_total{service=\"web\",version=\"v1\",grpc_status=\"OK\"}"),
+        9
+    );
 }
 
 #[test]
@@ -279,7 +285,8 @@ fn clients_that_ask_badly_or_wait_for_a_moment_only_make_no_version_look_bad() {
         let codes = load.finish();
         let web = adit.web();
         assert_eq!(web.phase, "stepping", "{codes} {web:?}");
-        let failures = web.rollout.and_then(|rollout| rollout.verdict).map_or(0, |verdict| verdict.canary_failures);
+        let failures =
+            web.rollout.and_then(|rollout| rollout.verdict).map_or(0, |verdict| verdict.canary_failures);
         assert_eq!(failures, 0, "{codes}");
         drop(v2);
     }

@@ -11,7 +11,7 @@ use crate::world::{Proxy, Web, eventually};
 /// A service whose endpoints are spoken to in HTTP/2.
 fn web(addresses: &[std::net::SocketAddr]) -> Web {
     let mut web = Web::at(addresses);
-    web.policy.connection = Connection { protocol: Protocol::Http2 };
+    web.policy.connection = Connection { protocol: Protocol::Http2, tls: None };
     web
 }
 

@@ -10,8 +10,8 @@ use adit::domain::stats::ArmCounts;
 
 use crate::endpoint::{Scripted, nobody, ok};
 use crate::http2_client::{
-    ACK, CONTINUATION, DATA, END_HEADERS, ENHANCE_YOUR_CALM, HEADERS, OK, Outcome, PING, RST_STREAM, Raw, SETTINGS,
-    WHOLE, block, frame, plain,
+    ACK, CONTINUATION, DATA, END_HEADERS, ENHANCE_YOUR_CALM, HEADERS, OK, Outcome, PING, RST_STREAM, Raw,
+    SETTINGS, WHOLE, block, frame, plain,
 };
 use crate::world::{Proxy, Web, eventually};
 
@@ -89,7 +89,8 @@ fn cve_2019_9518_empty_frames_end_the_connection() {
     let endpoint = Scripted::start(|wire| while wire.request().is_some() {});
     let proxy = Proxy::start(Web::canary(&[nobody()], &[endpoint.address], 100.0));
     let mut client = Raw::connect(&proxy);
-    let post = [(&b":method"[..], &b"POST"[..]), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")];
+    let post =
+        [(&b":method"[..], &b"POST"[..]), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")];
     client.send(HEADERS, END_HEADERS, 1, &block(&post));
     client.wire.send(frame(DATA, 0, 1, &[]).repeat(100_000));
     let outcome = client.outcome(1);
@@ -119,7 +120,11 @@ fn an_indexed_field_repeated_without_end_counts_each_time() {
 /// Sends these bytes until the proxy takes no more, without reading anything; then lets time pass.
 #[track_caller]
 fn assert_flood_is_held_up_and_cut(bytes: &[u8]) {
-    let endpoint = Scripted::start(|wire| while wire.request().is_some() { wire.send(ok("hello")) });
+    let endpoint = Scripted::start(|wire| {
+        while wire.request().is_some() {
+            wire.send(ok("hello"))
+        }
+    });
     let (clock, hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
     let proxy = Proxy::start_with(Web::of(&[&endpoint]), 1, clock, Duration::ZERO);
     let mut client = Raw::connect(&proxy);
@@ -134,7 +139,10 @@ fn assert_flood_is_held_up_and_cut(bytes: &[u8]) {
         }
         assert!(sent < 1_000_000_000, "it takes everything");
     };
-    assert!(matches!(ended, ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe));
+    assert!(matches!(
+        ended,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    ));
     // Others are served meanwhile, and the connection that stands still is cut.
     assert_next_is_served(&proxy);
     let closed = || proxy.workers.as_ref().unwrap().vitals().connections() == 0;

@@ -2,8 +2,8 @@
 
 use crate::endpoint::Scripted;
 use crate::http2_client::{
-    BAD_REQUEST, DATA, END_HEADERS, END_STREAM, HEADERS, NO_CONTENT, OK, Outcome, PRIORITY, Raw, WHOLE, block,
-    plain,
+    BAD_REQUEST, DATA, END_HEADERS, END_STREAM, HEADERS, NO_CONTENT, OK, Outcome, PRIORITY, Raw, WHOLE,
+    block, plain,
 };
 use crate::wire::header;
 use crate::world::{Proxy, Web, eventually};
@@ -38,8 +38,10 @@ fn assert_never_passed_on(fields: &[Field], fate: Fate) {
     let mut client = Raw::connect(&proxy);
     client.send(HEADERS, WHOLE, 1, &block(fields));
     let outcome = client.outcome(1);
-    let shown: Vec<_> =
-        fields.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value))).collect();
+    let shown: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
+        .collect();
     assert_eq!(endpoint.heads(), Vec::<String>::new(), "{shown:?}");
     match (fate, &outcome) {
         (Fate::Refused, Outcome::Answered(status)) => {
@@ -77,9 +79,10 @@ fn rfc_9113_8_3_1_a_request_names_one_host_in_one_way() {
         with(&[(b":authority", b"a%2eb")], &[]),
     ] {
         let refused_by_h2 = ["a:99999", "[::1", "a:b", "a%2eb"];
-        let authority = fields.iter().find(|(name, _)| *name == b":authority").map_or("", |(_, it)| {
-            std::str::from_utf8(it).unwrap()
-        });
+        let authority = fields
+            .iter()
+            .find(|(name, _)| *name == b":authority")
+            .map_or("", |(_, it)| std::str::from_utf8(it).unwrap());
         let fate = if refused_by_h2.contains(&authority) { Fate::Broken } else { Fate::Refused };
         assert_never_passed_on(&fields, fate);
     }
@@ -92,7 +95,12 @@ fn rfc_9113_8_3_1_the_host_field_alone_will_do_and_may_repeat_the_authority() {
     let mut client = Raw::connect(&proxy);
     client.send(HEADERS, WHOLE, 1, &block(&with(&[(b":authority", MISSING)], &[(b"host", b"shop.example")])));
     assert_eq!(client.outcome(1), OK);
-    client.send(HEADERS, WHOLE, 3, &block(&with(&[(b":authority", b"shop.example")], &[(b"host", b"Shop.Example:80")])));
+    client.send(
+        HEADERS,
+        WHOLE,
+        3,
+        &block(&with(&[(b":authority", b"shop.example")], &[(b"host", b"Shop.Example:80")])),
+    );
     assert_eq!(client.outcome(3), OK);
     for head in endpoint.heads() {
         assert_eq!(head.matches("host:").count(), 2, "one, and one forwarded: {head}");
@@ -252,17 +260,21 @@ fn rfc_9113_8_1_1_a_body_of_another_length_than_it_says_never_becomes_a_whole_re
         assert_ne!(outcome, OK, "{}", String::from_utf8_lossy(length));
         eventually("it ended", || proxy.in_flight() == 0);
         let (attempts, failures) = proxy.endpoint_counts(1, 0);
-        assert_eq!((attempts, failures), (0, 0), "it is the client's doing: {}", String::from_utf8_lossy(length));
+        assert_eq!(
+            (attempts, failures),
+            (0, 0),
+            "it is the client's doing: {}",
+            String::from_utf8_lossy(length)
+        );
         assert_eq!(proxy.evidence().canary.completed, 0);
     }
 }
 
 #[test]
 fn rfc_9113_8_1_trailers_have_nothing_of_a_head_and_end_the_stream() {
-    for (flags, fields) in [
-        (WHOLE, vec![(&b"connection"[..], &b"evil"[..])]),
-        (END_HEADERS, vec![(&b"x-a"[..], &b"evil"[..])]),
-    ] {
+    for (flags, fields) in
+        [(WHOLE, vec![(&b"connection"[..], &b"evil"[..])]), (END_HEADERS, vec![(&b"x-a"[..], &b"evil"[..])])]
+    {
         let endpoint = Scripted::saying("hello");
         let proxy = Proxy::start(Web::of(&[&endpoint]));
         let mut client = Raw::connect(&proxy);

@@ -9,6 +9,7 @@ mod endpoint;
 mod endpoints_http2;
 mod faults;
 mod frames;
+mod grpc;
 mod hold;
 mod http2;
 mod http2_client;

@@ -12,7 +12,7 @@ mod split;
 mod spoken;
 
 pub use balance::pick;
-pub use connection::{Connection, Protocol};
+pub use connection::{Connection, Identity, Protocol, Roots, Tls};
 pub use hold::{Hold, HoldTerms};
 pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
 pub use pattern::{HostPattern, NotAHost, NotAPathPrefix, PathPrefix};

@@ -107,7 +107,9 @@ impl GrpcCode {
     /// Whether it is the endpoint's failure.
     pub const fn is_failure(self) -> bool {
         match self {
-            Self::Unknown | Self::DeadlineExceeded | Self::Internal | Self::Unavailable | Self::DataLoss => true,
+            Self::Unknown | Self::DeadlineExceeded | Self::Internal | Self::Unavailable | Self::DataLoss => {
+                true
+            }
             Self::Ok
             | Self::Cancelled
             | Self::InvalidArgument

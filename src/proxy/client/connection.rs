@@ -124,7 +124,8 @@ async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option
 
 /// Says in the client's own words that they are not understood here.
 async fn refuse_http1(mut stream: TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     // Whoever has gone does not hear it. The answer fits into any socket's buffer.
     let _gone = stream.try_write(ANSWER);
     let _gone = stream.shutdown().await;

@@ -10,12 +10,13 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 
-use super::connect::Dial;
+use super::connect::{Dial, Socket};
 use super::patience::Patience;
 use super::pool::{AGE, SendError, is_answer};
 use super::socket::Line;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::domain::routing::Protocol;
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
 use crate::proxy::request::upload::RequestBody;
@@ -61,9 +62,16 @@ impl Waiting {
 
     /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
     /// whole leaves it unfit.
-    pub(super) fn put(&self, connection: Connection, mut alarm: Alarm, now: Timestamp) {
+    pub(super) fn put(&self, connection: Connection, alarm: Alarm, now: Timestamp) {
+        if connection.sender.is_ready() {
+            self.keep(connection, alarm, now);
+        }
+    }
+
+    /// Keeps one that is new: it is ready as soon as its task has begun.
+    pub(super) fn keep(&self, connection: Connection, mut alarm: Alarm, now: Timestamp) {
         let mut idle = self.0.borrow_mut();
-        if idle.len() < KEPT && connection.sender.is_ready() {
+        if idle.len() < KEPT {
             alarm.clear();
             let until = connection.dies.min(now + connection.idle);
             idle.push(Idle { connection, alarm, until });
@@ -89,10 +97,14 @@ impl Idle {
 
 impl Connection {
     pub(super) async fn open(dial: &Dial, clock: &Clock) -> Result<Self, AttemptError> {
-        let (socket, line) = dial.socket().await?;
+        Self::on(dial.socket(Some(Protocol::Http1)).await?, clock).await
+    }
+
+    pub(super) async fn on(socket: Socket, clock: &Clock) -> Result<Self, AttemptError> {
+        let Socket { io, line, spoken: _ } = socket;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|_| AttemptError::Terminated)?;
         // Its errors reach the request that is under way; when none is, there is nobody to tell.
@@ -134,6 +146,8 @@ impl Connection {
     fn failed(&self, error: &hyper::Error, patience: &Patience, before: u64) -> SendError {
         if let Some(spoiled) = patience.spoiled() {
             SendError::Failed(spoiled)
+        } else if let Some(fault) = self.line.tls.get() {
+            SendError::Failed(fault)
         } else if self.line.heard.get() == before {
             SendError::Unheard
         } else if let Some(unfinished) = patience.unfinished() {

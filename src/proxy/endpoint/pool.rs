@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 
-use super::connect::{Dial, in_time};
+use super::connect::{Dial, Speech, in_time};
 use super::received::Received;
 use super::{http1, http2, patience::Patience};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::domain::routing::{self, Endpoint, EndpointId, Protocol};
+use crate::domain::routing::{Endpoint, EndpointId, Protocol};
 use crate::domain::stats::{EndpointCells, EndpointCounts};
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
@@ -28,10 +28,12 @@ pub(crate) struct Pool {
     pub(crate) address: SocketAddr,
     pub(crate) declared: Arc<str>,
     pub(crate) cells: Arc<EndpointCells>,
-    pub(crate) spoken: routing::Connection,
+    pub(crate) speech: Rc<Speech>,
     dial: Dial,
-    http1: http1::Waiting,
+    http1: Rc<http1::Waiting>,
     http2: Rc<http2::Sessions>,
+    /// Until when an endpoint that chose HTTP/1.1 is not asked again which it likes.
+    chose_http1: Cell<Option<Timestamp>>,
     retired: Cell<bool>,
     /// When this worker asked it for the first time.
     first: OnceCell<Timestamp>,
@@ -66,17 +68,18 @@ pub(crate) enum SendError {
 
 impl Pool {
     /// For one worker, which may give it requests from now on.
-    pub(crate) fn new(endpoint: &Endpoint, spoken: &routing::Connection, worker: usize) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, speech: &Rc<Speech>, worker: usize) -> Self {
         endpoint.cells.workers[worker].open.add(1);
-        let dial = Dial { address: endpoint.address };
+        let (dial, http1) = (speech.dial(endpoint), Rc::<http1::Waiting>::default());
         Self {
             id: endpoint.id,
             address: endpoint.address,
             declared: endpoint.declared.clone(),
             cells: endpoint.cells.clone(),
-            spoken: spoken.clone(),
-            http1: http1::Waiting::default(),
-            http2: http2::Sessions::new(dial.clone()),
+            speech: speech.clone(),
+            http2: http2::Sessions::new(dial.clone(), http1.clone()),
+            http1,
+            chose_http1: Cell::new(None),
             dial,
             retired: Cell::new(false),
             first: OnceCell::new(),
@@ -96,32 +99,41 @@ impl Pool {
 
     /// Whether a connection carries many requests, and says which of them it did not look at.
     pub(crate) fn multiplexes(&self) -> bool {
-        self.spoken.protocol == Protocol::Http2
+        self.speech.connection.protocol != Protocol::Http1
     }
 
     /// A way for another request on a connection that is open already.
     pub(crate) fn take(&self, clock: &Clock) -> Option<Connection> {
-        match self.spoken.protocol {
-            Protocol::Http1 => {
-                let (connection, alarm) = self.http1.take(clock.now())?;
-                Some(Connection { way: Way::Http1(connection), alarm })
-            }
-            Protocol::Http2 => {
-                let way = Way::Http2(self.http2.take(clock.now())?);
-                Some(Connection { way, alarm: Alarm::new(clock.clone()) })
-            }
+        let now = clock.now();
+        let stream = if self.multiplexes() { self.http2.take(now) } else { None };
+        if let Some(stream) = stream {
+            return Some(Connection { way: Way::Http2(stream), alarm: Alarm::new(clock.clone()) });
         }
+        // Empty where HTTP/2 is spoken.
+        let (connection, alarm) = self.http1.take(now)?;
+        Some(Connection { way: Way::Http1(connection), alarm })
     }
 
     /// A way for a request on a new connection, or the first that becomes free of those that carry many.
     pub(crate) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
-        let way = match self.spoken.protocol {
-            Protocol::Http1 => {
-                Way::Http1(in_time(http1::Connection::open(&self.dial, clock), clock, limit).await?)
-            }
-            Protocol::Http2 => Way::Http2(self.http2.stream(clock, limit).await?),
+        let until = clock.now() + limit;
+        let speaks_http1 = match self.speech.connection.protocol {
+            Protocol::Http1 => true,
+            Protocol::Http2 => false,
+            Protocol::Auto => self.chose_http1.get().is_some_and(|until| clock.now() < until),
         };
-        Ok(Connection { way, alarm: Alarm::new(clock.clone()) })
+        if !speaks_http1 {
+            if let Some(stream) = self.http2.stream(clock, limit).await? {
+                return Ok(Connection { way: Way::Http2(stream), alarm: Alarm::new(clock.clone()) });
+            }
+            self.chose_http1.set(Some(clock.now() + AGE));
+            if let Some(connection) = self.take(clock) {
+                return Ok(connection);
+            }
+        }
+        let connecting = http1::Connection::open(&self.dial, clock);
+        let connection = in_time(connecting, clock, until - clock.now()).await?;
+        Ok(Connection { way: Way::Http1(connection), alarm: Alarm::new(clock.clone()) })
     }
 
     /// The answer is here to its end: keeps a connection for the next request if it is fit for one.

@@ -91,7 +91,9 @@ impl Cause {
 pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
     let spare = (aid != Aid::default()).then(|| outbound.only_copy());
     let first = asked(exchange, &to, outbound).await;
-    let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else { return first };
+    let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else {
+        return first;
+    };
     if cause == Cause::Missing {
         exchange.is_no_evidence();
     }

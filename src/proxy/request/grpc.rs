@@ -34,7 +34,8 @@ pub(crate) struct Deadline {
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
     let (kind, rest) = value.as_bytes().split_at_checked(APPLICATION_GRPC.len()).unwrap_or_default();
-    kind.eq_ignore_ascii_case(APPLICATION_GRPC.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    kind.eq_ignore_ascii_case(APPLICATION_GRPC.as_bytes())
+        && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// How a call ended, if these fields say so.
@@ -82,7 +83,8 @@ impl Deadline {
         let left = self.at - now;
         // At most eight digits.
         let micros = left.as_micros();
-        let text = if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", left.as_millis() + 1) };
+        let text =
+            if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", left.as_millis() + 1) };
         let fits = text.len() <= 9;
         let text = if fits { text } else { format!("{}S", left.as_secs() + 1) };
         if let Ok(value) = HeaderValue::try_from(text) {
@@ -166,7 +168,8 @@ mod tests {
             assert_eq!(Some(read.given), given, "{value}");
         }
         for bad in ["", "S", "1", "1s", "-1S", "+1S", "1 S", "123456789S", "1.5S", "1SS", "０S"] {
-            let field = HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_bytes(bad.as_bytes()).unwrap())]);
+            let field =
+                HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_bytes(bad.as_bytes()).unwrap())]);
             assert_eq!(Deadline::of(&field, now), Err(Refusal::BadDeadline), "{bad:?}");
         }
         assert_eq!(Deadline::of(&headers(GRPC_TIMEOUT, &["1S", "1S"]), now), Err(Refusal::BadDeadline));

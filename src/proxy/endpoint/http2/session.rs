@@ -11,7 +11,7 @@ use h2::client::{self, Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, Reason, SendStream};
 use http::Request;
 
-use super::super::connect::Dial;
+use super::super::connect::Socket;
 use super::super::pool::AGE;
 use super::super::socket::{EndpointSocket, Line};
 use crate::clock::Clock;
@@ -84,16 +84,15 @@ enum State {
 }
 
 impl Session {
-    /// Connects, and waits until the endpoint has shown by its settings that it speaks HTTP/2, and on how many streams:
+    /// Begins one on a socket, and waits until the endpoint has shown by its settings that it speaks HTTP/2, and on how many streams:
     /// a request that is sent before may be one too many.
-    pub(super) async fn open(dial: &Dial, clock: &Clock) -> Result<Self, AttemptError> {
-        let (socket, line) = dial.socket().await?;
-        let builder = builder();
-        let (sender, mut connection) =
-            builder.handshake::<_, Bytes>(socket).await.map_err(|error| broken(&error))?;
+    pub(super) async fn on(socket: Socket, clock: &Clock) -> Result<Self, AttemptError> {
+        let Socket { io, line, spoken: _ } = socket;
+        let broken = |error: h2::Error| broken(&line, &error);
+        let (sender, mut connection) = builder().handshake::<_, Bytes>(io).await.map_err(broken)?;
         std::future::poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Err(AttemptError::Terminated)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(broken(&error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(broken(error))),
             Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         })
@@ -270,6 +269,10 @@ fn builder() -> client::Builder {
 }
 
 /// Why a connection did not come to life.
-fn broken(error: &h2::Error) -> AttemptError {
-    if error.is_library() { AttemptError::Malformed } else { AttemptError::Terminated }
+fn broken(line: &Line, error: &h2::Error) -> AttemptError {
+    match line.tls.get() {
+        Some(fault) => fault,
+        None if error.is_library() => AttemptError::Malformed,
+        None => AttemptError::Terminated,
+    }
 }

@@ -5,13 +5,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use tokio::sync::Notify;
 
 use super::super::connect::{Dial, in_time};
+use super::super::http1::{self, Waiting};
 use super::session::{STREAMS, Session};
 use super::stream::Stream;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::domain::routing::Protocol;
+use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
 
 /// Sessions per worker and endpoint.
@@ -20,6 +24,8 @@ const SESSIONS: usize = 8;
 /// The sessions with an endpoint.
 pub(crate) struct Sessions {
     dial: Dial,
+    /// Where a connection goes if the endpoint chooses HTTP/1.1.
+    http1: Rc<Waiting>,
     open: RefCell<Vec<Rc<Session>>>,
     /// Those that are being opened.
     opening: RefCell<Vec<Rc<Opening>>>,
@@ -34,18 +40,27 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct Opening {
     waiting: Cell<usize>,
-    failed: Cell<Option<AttemptError>>,
-    ended: Cell<bool>,
+    /// `None`: it is not known yet.
+    outcome: Cell<Option<Result<Opened, AttemptError>>>,
     done: Notify,
+}
+
+/// What came of connecting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    Http2,
+    /// The endpoint had the choice, and chose HTTP/1.1.
+    Http1,
 }
 
 /// One who waits for a session.
 struct Waiter(Rc<Opening>);
 
 impl Sessions {
-    pub(crate) fn new(dial: Dial) -> Rc<Self> {
+    pub(crate) fn new(dial: Dial, http1: Rc<Waiting>) -> Rc<Self> {
         Rc::new(Self {
             dial,
+            http1,
             open: RefCell::default(),
             opening: RefCell::default(),
             usual: Cell::new(STREAMS),
@@ -63,23 +78,32 @@ impl Sessions {
         Some(Stream::new(session.clone(), self.clone()))
     }
 
-    /// A stream, as soon as there is room for one.
+    /// A stream, as soon as there is room for one; `None` when the endpoint had the choice and chose HTTP/1.1.
     pub(crate) async fn stream(
         self: &Rc<Self>,
         clock: &Clock,
         limit: Duration,
-    ) -> Result<Stream, AttemptError> {
+    ) -> Result<Option<Stream>, AttemptError> {
         let until = clock.now() + limit;
         loop {
             if let Some(stream) = self.take(clock.now()) {
-                return Ok(stream);
+                return Ok(Some(stream));
             }
             let left = until - clock.now();
             match self.opening(clock, limit) {
-                Some(opening) => in_time(opening.wait(), clock, left).await?,
+                Some(opening) => {
+                    if in_time(opening.wait(), clock, left).await? == Opened::Http1 {
+                        return Ok(None);
+                    }
+                }
                 None => in_time(self.wait_for_room(), clock, left).await.map_err(|_| AttemptError::Busy)?,
             }
         }
+    }
+
+    /// How requests name what they are sent over.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.dial.is_tls() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// Closes sessions that nobody has used for long, and those that get no more requests.
@@ -120,6 +144,19 @@ impl Sessions {
         Some(waiter)
     }
 
+    async fn connect(&self, clock: &Clock) -> Result<Opened, AttemptError> {
+        let socket = self.dial.socket(None).await?;
+        if socket.spoken == Protocol::Http1 {
+            let connection = http1::Connection::on(socket, clock).await?;
+            self.http1.keep(connection, Alarm::new(clock.clone()), clock.now());
+            return Ok(Opened::Http1);
+        }
+        let session = Session::on(socket, clock).await?;
+        self.usual.set(session.limit());
+        self.open.borrow_mut().push(Rc::new(session));
+        Ok(Opened::Http2)
+    }
+
     async fn wait_for_room(&self) -> Result<(), AttemptError> {
         self.room.notified().await;
         Ok(())
@@ -128,16 +165,9 @@ impl Sessions {
 
 /// Opens a session. It does so to its end whoever gives up on it, for the sake of those who wait and will come.
 async fn open(sessions: Rc<Sessions>, opening: Rc<Opening>, clock: Clock, limit: Duration) {
-    let opened = in_time(Session::open(&sessions.dial, &clock), &clock, limit).await;
+    let opened = in_time(sessions.connect(&clock), &clock, limit).await;
     sessions.opening.borrow_mut().retain(|one| !Rc::ptr_eq(one, &opening));
-    match opened {
-        Ok(session) => {
-            sessions.usual.set(session.limit());
-            sessions.open.borrow_mut().push(Rc::new(session));
-        }
-        Err(error) => opening.failed.set(Some(error)),
-    }
-    opening.ended.set(true);
+    opening.outcome.set(Some(opened));
     opening.done.notify_waiters();
 }
 
@@ -147,11 +177,13 @@ impl Waiter {
         Self(opening.clone())
     }
 
-    async fn wait(self) -> Result<(), AttemptError> {
-        if !self.0.ended.get() {
-            self.0.done.notified().await;
+    async fn wait(self) -> Result<Opened, AttemptError> {
+        loop {
+            match self.0.outcome.get() {
+                Some(outcome) => return outcome,
+                None => self.0.done.notified().await,
+            }
         }
-        self.0.failed.get().map_or(Ok(()), Err)
     }
 }
 

@@ -45,7 +45,7 @@ impl Stream {
         alarm: &mut Alarm,
     ) -> Result<Response<Body>, SendError> {
         let (mut parts, body) = request.into_parts();
-        if level(&mut parts).is_none() {
+        if level(&mut parts, self.sessions.scheme()).is_none() {
             return Err(SendError::Failed(AttemptError::Client(ClientFault::Unsayable)));
         }
         let (head, whole) = (Request::from_parts(parts, ()), body.is_end_stream());
@@ -120,11 +120,11 @@ fn accept(response: Response<RecvStream>) -> Result<Response<Body>, SendError> {
 }
 
 /// RFC 9113 section 8.3.1: where `Host` was there is `:authority`, and there is nothing between two hops but `te`.
-fn level(parts: &mut Parts) -> Option<()> {
+fn level(parts: &mut Parts, scheme: Scheme) -> Option<()> {
     let host = parts.headers.remove(HOST)?;
     parts.headers.remove(CONNECTION);
     let mut target = std::mem::take(&mut parts.uri).into_parts();
-    target.scheme = Some(Scheme::HTTP);
+    target.scheme = Some(scheme);
     target.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
     target.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(target).ok()?;
