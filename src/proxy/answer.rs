@@ -26,12 +26,14 @@ pub(super) struct Answer {
     exchange: Box<Exchange>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every answer is an endpoint's: a box would be one more per request"
+)]
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),
     Endpoint(Download),
-    /// There is no more of it.
-    Over,
 }
 
 /// What an endpoint sends, with the connection it comes on.
@@ -121,7 +123,7 @@ impl Answer {
         if !told {
             return Some(Err(error));
         }
-        self.source = Source::Over;
+        self.source = Source::Ours(Bytes::new());
         let mut trailers = HeaderMap::new();
         grpc::end(&mut trailers, code, &message);
         Some(Ok(Frame::trailers(trailers)))
@@ -217,7 +219,6 @@ impl Body for Answer {
         let polled = match &mut this.source {
             Source::Ours(body) if body.is_empty() => Poll::Ready(None),
             Source::Ours(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
-            Source::Over => Poll::Ready(None),
             Source::Endpoint(_) if this.exchange.deadline().is_some_and(|it| it.at <= clock.now()) => {
                 Poll::Ready(Some(Err(AttemptError::Incomplete)))
             }
@@ -243,7 +244,6 @@ impl Body for Answer {
             Source::Ours(body) => body.is_empty(),
             // A call is over when it has been said how it ended.
             Source::Endpoint(download) => download.incoming.is_end_stream() && !self.exchange.owes_code(),
-            Source::Over => true,
         }
     }
 
@@ -253,7 +253,6 @@ impl Body for Answer {
             // Trailers may follow, ours if need be.
             Source::Endpoint(_) if self.exchange.owes_code() => SizeHint::default(),
             Source::Endpoint(download) => download.incoming.size_hint(),
-            Source::Over => SizeHint::with_exact(0),
         }
     }
 }

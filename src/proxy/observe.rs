@@ -1,6 +1,7 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod attempt;
 mod booking;
 mod call;
 mod evidence;
@@ -285,38 +286,6 @@ impl Exchange {
             assigned.cells(self.worker.index).in_flight.add(-1);
         }
         self.client.life.request_ended();
-    }
-
-    /// 500 and 501 are the release's, not the host's: for ejection they are answers like any other.
-    fn settle_attempt(&mut self, end: End) {
-        let Some(attempt) = &self.attempt else { return };
-        if matches!(end, End::ClientLeft | End::OutOfTime) || self.blame == Blame::Others {
-            self.attempt = None;
-        } else if matches!(self.rated_status(), 502..=504) {
-            self.endpoint_failed();
-        } else {
-            attempt.succeeded();
-        }
-        let by_answer = [ErrorReason::HttpServerError, ErrorReason::GrpcStatus];
-        if let Some(reason) = self.error.filter(|reason| by_answer.contains(reason) && end == End::Whole) {
-            self.count_error(reason);
-        }
-        self.attempt = None;
-    }
-
-    fn endpoint_failed(&self) {
-        let Some(attempt) = &self.attempt else { return };
-        let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
-        if attempt.failed() >= limit {
-            self.worker.wake.notify_one();
-        }
-    }
-
-    fn count_error(&self, reason: ErrorReason) {
-        if let Some(assigned) = &self.assigned {
-            let asked = self.asked.unwrap_or(assigned.version);
-            assigned.service.versions[asked].cells[self.worker.index].error(reason);
-        }
     }
 
     fn count(&self, (code, grpc): (u16, Option<GrpcCode>), took: Duration) {
