@@ -83,6 +83,8 @@ async fn ask(plan: &ProbePlan, speech: &Speech) -> Result<Option<u16>, ProbeErro
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
     let stream = TcpStream::connect(address).await.map_err(no_connection)?;
+    // An error here means that the connection is gone already; asking will tell.
+    let _nodelay = stream.set_nodelay(true);
     // On loopback the system may give us the very port that we connect to: then we talk to ourselves (RFC 9293
     // section 3.5, simultaneous open), and nobody listens there.
     match stream.local_addr() {

@@ -28,7 +28,7 @@ pub(super) struct Answer {
 
 #[expect(
     clippy::large_enum_variant,
-    reason = "almost every answer is an endpoint's: a box would be one more per request"
+    reason = "an answer of our own is the exception; a box would be for all others"
 )]
 enum Source {
     /// Of our own; empty once given.

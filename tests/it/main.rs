@@ -10,6 +10,7 @@ mod checks;
 mod demo;
 mod deploy;
 mod drain_endpoint;
+mod endpoint_protocols;
 mod failures;
 mod grpc;
 mod health;

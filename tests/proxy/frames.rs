@@ -8,6 +8,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 use crate::wire::Wire;
 
@@ -128,6 +130,18 @@ impl Speaker {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::start_with(builder, None, answer)
+    }
+
+    /// The same, over TLS if there is any.
+    pub(crate) fn start_with<F>(
+        builder: Builder,
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -140,12 +154,14 @@ impl Speaker {
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::SeqCst);
                     let (builder, requests, answer) = (builder.clone(), requests.clone(), answer.clone());
+                    let tls = tls.clone();
                     tokio::spawn(async move {
-                        let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
-                        while let Some(Ok((request, respond))) = connection.accept().await {
-                            let (parts, body) = request.into_parts();
-                            requests.lock().unwrap().push(Request::from_parts(parts.clone(), ()));
-                            tokio::spawn(answer(Request::from_parts(parts, body), respond));
+                        match tls {
+                            None => serve(stream, &builder, &requests, answer).await,
+                            Some(tls) => {
+                                let Ok(stream) = tls.accept(stream).await else { return };
+                                serve(stream, &builder, &requests, answer).await;
+                            }
                         }
                     });
                 }
@@ -161,7 +177,24 @@ impl Speaker {
     /// The heads of the requests it saw.
     pub(crate) fn requests(&self) -> Vec<Request<()>> {
         let requests = self.requests.lock().unwrap();
-        requests.iter().map(|request| request.clone()).collect()
+        requests.clone()
+    }
+}
+
+async fn serve<S, F>(
+    stream: S,
+    builder: &Builder,
+    requests: &Mutex<Vec<Request<()>>>,
+    answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let (parts, body) = request.into_parts();
+        requests.lock().unwrap().push(Request::from_parts(parts.clone(), ()));
+        tokio::spawn(answer(Request::from_parts(parts, body), respond));
     }
 }
 

@@ -256,7 +256,7 @@ fn a_deadline_that_is_none_is_refused_and_blames_nobody() {
 
 #[test]
 fn when_the_clients_time_is_over_both_sides_are_told_and_nobody_is_blamed() {
-    let (ended_at_endpoint, told) = std::sync::mpsc::channel();
+    let (ended_at_endpoint, told) = std::sync::mpsc::sync_channel(100);
     let endpoint = Speaker::start(Builder::new(), move |request, mut respond| {
         let ended_at_endpoint = ended_at_endpoint.clone();
         async move {
@@ -358,7 +358,7 @@ fn a_stream_may_be_silent_for_five_minutes_and_as_long_as_the_other_side_talks()
 
 #[test]
 fn a_call_that_its_client_cancels_is_cancelled_at_the_endpoint() {
-    let (ended_at_endpoint, told) = std::sync::mpsc::channel();
+    let (ended_at_endpoint, told) = std::sync::mpsc::sync_channel(100);
     let endpoint = Speaker::start(Builder::new(), move |_: Request<RecvStream>, respond| {
         let ended_at_endpoint = ended_at_endpoint.clone();
         async move { ended_at_endpoint.send(hang(respond).await).unwrap() }

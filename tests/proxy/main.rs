@@ -7,6 +7,7 @@ mod connections;
 mod drain;
 mod endpoint;
 mod endpoints_http2;
+mod endpoints_tls;
 mod faults;
 mod frames;
 mod grpc;
