@@ -45,6 +45,7 @@ fn access_log_line(criterion: &mut Criterion) {
         query: Some("page=2"),
         proto: "HTTP/1.1",
         status: 200,
+        grpc_status: None,
         bytes_in: 0,
         bytes_out: 1_234,
         duration: Duration::from_micros(1_234),

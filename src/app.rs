@@ -66,7 +66,7 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let listeners = spec.listeners.iter().map(|listener| Listener { address: listener.address });
+    let listeners = spec.listeners.iter().map(listener);
     let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
@@ -124,6 +124,11 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     });
     metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+/// A listener as the data plane knows it.
+fn listener(spec: &spec::Listener) -> Listener {
+    Listener { address: spec.address, protocol: spec.protocol }
 }
 
 /// Everything that runs on the control thread.

@@ -12,6 +12,7 @@ use super::reader::Table;
 use super::services;
 use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
 use super::value::Value;
+use crate::domain::routing::Spoken;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -87,7 +88,7 @@ fn listeners(file: &mut Table<'_>) -> Vec<Listener> {
     let mut seen: Vec<Listener> = Vec::new();
     let read = value.list(|item| {
         let listener = item.table(listener)??;
-        if listener.address.port() != 0 && seen.contains(&listener) {
+        if listener.address.port() != 0 && seen.iter().any(|other| other.address == listener.address) {
             item.error(format!("{} is listened on twice", listener.address), Some("remove one".to_owned()));
         }
         seen.push(listener.clone());
@@ -100,9 +101,11 @@ fn listeners(file: &mut Table<'_>) -> Vec<Listener> {
 }
 
 fn listener(table: &mut Table<'_>) -> Option<Listener> {
-    table.unserved(&["tls", "protocol"]);
+    table.unserved(&["tls"]);
+    let words = [("auto", Spoken::Any), ("http1", Spoken::Http1), ("http2", Spoken::Http2)];
+    let protocol = table.value("protocol").and_then(|value| value.choice(&words, &[])).unwrap_or_default();
     let address = table.required("address", "write `address = \"0.0.0.0:8080\"`")?;
-    Some(Listener { address: address.parsed(address::listen)? })
+    Some(Listener { address: address.parsed(address::listen)?, protocol })
 }
 
 fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {

@@ -97,6 +97,7 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
         connect: table.duration("connect", MILLISECOND..=HOUR, default.connect),
         response: table.duration("response", MILLISECOND..=DAY, default.response),
         idle: table.duration("idle", MILLISECOND..=DAY, default.idle),
+        stream_idle: table.duration("stream_idle", MILLISECOND..=DAY, default.stream_idle),
         request: table.value("request").and_then(|value| value.duration(&(MILLISECOND..=DAY))),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch};
+use crate::domain::routing::{HostPattern, Policy, RouteMatch, Spoken};
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// The whole configuration.
@@ -75,6 +75,8 @@ pub struct Keep {
 pub struct Listener {
     /// Port 0: any free port.
     pub address: SocketAddr,
+    /// What clients may speak. Default: either version of HTTP.
+    pub protocol: Spoken,
 }
 
 /// A service.
@@ -220,7 +222,7 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
-            listeners: vec![Listener { address: listen }],
+            listeners: vec![Listener { address: listen, protocol: Spoken::Any }],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
     }

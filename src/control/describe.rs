@@ -283,6 +283,7 @@ fn failures(version: &VersionState) -> u64 {
         | ErrorReason::HttpResponseIncomplete
         | ErrorReason::HttpProtocolError
         | ErrorReason::HttpServerError
+        | ErrorReason::GrpcStatus
         | ErrorReason::HttpUpgradeFailed
         | ErrorReason::TlsCertificateError
         | ErrorReason::TlsProtocolError => true,

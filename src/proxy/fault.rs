@@ -41,8 +41,12 @@ pub(crate) enum AttemptError {
     ResponseTimeout,
     /// What came is not HTTP, or not an answer to this request.
     Malformed,
-    /// The answer broke off, or stood still for too long.
+    /// The answer broke off.
     Incomplete,
+    /// The answer stood still for too long.
+    Stalled,
+    /// The answer to a gRPC call ended without a word on how the call did.
+    Codeless,
     /// The client's body could not be passed on.
     Client(ClientFault),
 }
@@ -74,7 +78,9 @@ impl AttemptError {
             | Self::Terminated
             | Self::ResponseTimeout
             | Self::Malformed
-            | Self::Incomplete => Fault::Endpoint,
+            | Self::Incomplete
+            | Self::Stalled
+            | Self::Codeless => Fault::Endpoint,
         }
     }
 
@@ -91,7 +97,7 @@ impl AttemptError {
             Self::Scolded => ErrorReason::ConnectionTerminated,
             Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
             Self::Malformed => ErrorReason::HttpProtocolError,
-            Self::Incomplete => ErrorReason::HttpResponseIncomplete,
+            Self::Incomplete | Self::Stalled | Self::Codeless => ErrorReason::HttpResponseIncomplete,
             Self::Client(_) => ErrorReason::HttpRequestError,
         }
     }
@@ -105,7 +111,9 @@ impl AttemptError {
             | Self::Terminated
             | Self::Scolded
             | Self::Malformed
-            | Self::Incomplete => StatusCode::BAD_GATEWAY,
+            | Self::Incomplete
+            | Self::Stalled
+            | Self::Codeless => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::Unsayable | ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
@@ -148,6 +156,8 @@ impl fmt::Display for AttemptError {
             Self::ResponseTimeout => "The endpoint did not answer in time.",
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
             Self::Incomplete => "The endpoint's answer broke off.",
+            Self::Stalled => "The endpoint's answer stood still for too long.",
+            Self::Codeless => "The endpoint's answer ended without grpc-status.",
             Self::Client(ClientFault::Unsayable) => "The request can't be passed on in HTTP/2.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",

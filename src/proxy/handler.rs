@@ -2,14 +2,15 @@
 //! pace, and when it has ended the exchange is counted (`observe.rs`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::answer::{Answer, Download};
+use super::answer::{Answer, Download, Silence};
 use super::client::connection::Client;
 use super::endpoint::forward::{Connections, Destination, Outbound};
 use super::endpoint::rescue::{self, Aid};
@@ -53,13 +54,32 @@ struct Found {
     on_missing: bool,
 }
 
+/// Serves it for as long as its client waits; letting go of a request ends it at its endpoint as well.
 async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
+    exchange.read_deadline(&parts.headers)?;
+    let Some(deadline) = exchange.deadline() else { return serve_at_leisure(exchange, parts, body).await };
+    let clock = exchange.worker.clock.clone();
+    tokio::select! {
+        biased;
+        served = Box::pin(serve_at_leisure(exchange, parts, body)) => served,
+        () = clock.sleep_until(deadline.at) => Err(Refusal::Overdue),
+    }
+}
+
+async fn serve_at_leisure(
+    exchange: &mut Exchange,
+    mut parts: Parts,
+    body: Incoming,
+) -> Result<Response<Download>, Refusal> {
     let found = find(exchange, &mut parts).await?;
     let assignment = choose_version(exchange, &found, &parts.headers)?;
     let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
         .with_body(&body, &found.service);
     let timeouts = found.service.policy.timeouts;
+    if exchange.is_grpc() && found.service.policy.connection.protocol == Protocol::Http1 {
+        return Err(Refusal::GrpcOverHttp1);
+    }
     let outbound = prepare(exchange, parts, body, &found.service, aid);
     let to = Destination {
         view: found.view,
@@ -71,6 +91,7 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
         connections: Connections::Any,
     };
     let mut response = rescue::ask(exchange, to, outbound, aid).await?;
+    suit_to_stream(exchange, &mut response, timeouts.stream_idle);
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
@@ -151,7 +172,9 @@ fn prepare(
         let says = service.policy.connection.protocol != Protocol::Http1;
         let for_repeat = if repeat == Repeat::Possible || says { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
-        let (idle, kept) = (service.policy.timeouts.idle, for_repeat.max(for_rescue));
+        let timeouts = service.policy.timeouts;
+        let idle = if exchange.is_grpc() { timeouts.stream_idle } else { timeouts.idle };
+        let kept = for_repeat.max(for_rescue);
         exchange.upload = Some(Upload::new(body, idle, kept, &exchange.worker.clock));
     }
     parts.version = Version::HTTP_11;
@@ -166,11 +189,34 @@ fn prepare(
         // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    if let Some(deadline) = exchange.deadline() {
+        deadline.pass_on(&mut parts.headers, exchange.worker.clock.now());
+    }
     Outbound::new(parts, exchange.upload.clone(), repeat)
 }
 
+/// A stream may be silent for longer than a page, and a call is over when its client waits no longer.
+fn suit_to_stream(exchange: &Exchange, response: &mut Response<Download>, idle: Duration) {
+    let is_call = exchange.is_grpc();
+    if !is_call && !is_event_stream(response.headers()) {
+        return;
+    }
+    let download = response.body_mut();
+    download.idle = idle;
+    download.silence = Silence::Nothing(exchange.upload.clone().filter(|_| is_call));
+    if let Some(deadline) = exchange.deadline() {
+        download.whole = Some(download.whole.map_or(deadline.at, |whole| whole.min(deadline.at)));
+    }
+}
+
+/// Server-sent events (HTML section 9.2).
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
 fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response<Answer> {
-    exchange.refused(refusal);
+    exchange.refused(refusal, form);
     let response = refusal.response(&exchange.method, form, &exchange.request_id);
     response.map(|body| Answer::ours(body, exchange))
 }

@@ -34,7 +34,7 @@ pub use client::listeners::BindError;
 use worker::{Phase, Worker};
 
 use crate::clock::Clock;
-use crate::domain::routing::Snapshot;
+use crate::domain::routing::{Snapshot, Spoken};
 use crate::telemetry::AccessLog;
 
 /// What the workers share with the rest of the program.
@@ -57,6 +57,8 @@ pub struct Shared {
 pub struct Listener {
     /// Port 0: any free port.
     pub address: SocketAddr,
+    /// What clients may speak there.
+    pub protocol: Spoken,
 }
 
 /// Worker threads that serve.

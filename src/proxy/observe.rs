@@ -1,7 +1,9 @@
 //! The record of one exchange. It is closed when the response's BODY ends, breaks or is dropped: a 200 that breaks
 //! midway is a failure, and a client that goes away is nobody's.
 
+mod attempt;
 mod booking;
+mod call;
 mod evidence;
 mod line;
 mod sample;
@@ -12,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use super::client::connection::Client;
@@ -20,14 +22,16 @@ use super::client::stream::Stream;
 use super::endpoint::pool::Pool;
 use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
+use super::request::grpc::is_grpc;
 use super::request::headers::new_request_id;
-use super::request::respond::Refusal;
+use super::request::respond::{Form, Refusal};
 use super::request::upload::Upload;
 use super::view::ServiceView;
 use super::worker::Worker;
 use crate::domain::Timestamp;
-use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
+use crate::domain::stats::{ErrorReason, GrpcCode, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
+use call::Call;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
@@ -70,6 +74,8 @@ pub(super) struct Exchange {
     failure: Option<ErrorReason>,
     rescued: bool,
     blame: Blame,
+    /// `None`: it is no gRPC call.
+    call: Option<Call>,
     closed: bool,
 }
 
@@ -82,6 +88,8 @@ pub(super) enum End {
     Cut(AttemptError),
     /// The client went away, or spoiled its own request.
     ClientLeft,
+    /// A limit was reached that says nothing of the endpoint: the client's own, or that of a stream with nothing to tell.
+    OutOfTime,
 }
 
 impl Exchange {
@@ -118,6 +126,7 @@ impl Exchange {
             failure: None,
             rescued: false,
             blame: Blame::Nobody,
+            call: is_grpc(request.headers()).then(Call::default),
             closed: false,
         })
     }
@@ -179,6 +188,7 @@ impl Exchange {
         self.error = Some(error.reason());
         match error.fault() {
             Fault::Client | Fault::Proxy => self.blame = Blame::Others,
+            Fault::Endpoint if self.is_running_out() => self.is_overdue(),
             Fault::Endpoint => {
                 if self.blame == Blame::Nobody {
                     self.blame = Blame::Endpoint(error.reason());
@@ -191,14 +201,18 @@ impl Exchange {
     }
 
     /// The endpoint's head is here.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         let took = self.worker.clock.now() - self.work_began();
         self.upstream = Some(took);
-        self.status = status;
+        self.status = response.status();
         self.error = None;
-        if status.is_server_error() {
+        if self.status.is_server_error() {
             self.error = Some(ErrorReason::HttpServerError);
             self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
+        }
+        self.call_ended(response.headers());
+        if self.in_time(End::Whole) == End::OutOfTime {
+            return self.end_wait();
         }
         if let Some(assigned) = self.judged() {
             let answering = took.saturating_sub(self.connecting);
@@ -207,9 +221,16 @@ impl Exchange {
     }
 
     /// We answer ourselves.
-    pub(super) fn refused(&mut self, refusal: Refusal) {
+    pub(super) fn refused(&mut self, refusal: Refusal, form: Form) {
         self.status = refusal.status();
         self.error = refusal.reason();
+        if form == Form::Grpc {
+            self.status = StatusCode::OK;
+            self.end_call(refusal.grpc());
+        }
+        if refusal == Refusal::Overdue {
+            self.is_overdue();
+        }
         match refusal.fault() {
             Fault::Client | Fault::Proxy => self.blame = Blame::Others,
             Fault::Endpoint => {}
@@ -239,18 +260,24 @@ impl Exchange {
         if let End::Cut(error) = end {
             self.failed(error);
         }
+        let end = self.in_time(end);
+        if end == End::OutOfTime {
+            self.error = self.error.or(Some(ErrorReason::HttpResponseTimeout));
+        }
         self.settle_attempt(end);
         let code = match end {
             End::ClientLeft => CLIENT_LEFT,
-            End::Whole | End::Cut(_) => self.status.as_u16(),
+            End::Whole | End::Cut(_) | End::OutOfTime => self.status.as_u16(),
         };
         let took = self.worker.clock.now() - self.started;
-        self.count(code, took);
+        let grpc = self.code_at(end);
+        self.count((code, grpc), took);
         self.end_wait();
-        if end != End::ClientLeft {
-            self.give_evidence();
+        match end {
+            End::Whole | End::Cut(_) => self.give_evidence(),
+            End::ClientLeft | End::OutOfTime => {}
         }
-        self.log(code, took);
+        self.log((code, grpc), took);
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
             self.client.life.body_left_unread();
         }
@@ -261,38 +288,7 @@ impl Exchange {
         self.client.life.request_ended();
     }
 
-    /// 500 and 501 are the release's, not the host's: for ejection they are answers like any other.
-    fn settle_attempt(&mut self, end: End) {
-        let Some(attempt) = &self.attempt else { return };
-        if end == End::ClientLeft || self.blame == Blame::Others {
-            self.attempt = None;
-        } else if matches!(self.status.as_u16(), 502..=504) {
-            self.endpoint_failed();
-        } else {
-            attempt.succeeded();
-        }
-        if self.error == Some(ErrorReason::HttpServerError) && end == End::Whole {
-            self.count_error(ErrorReason::HttpServerError);
-        }
-        self.attempt = None;
-    }
-
-    fn endpoint_failed(&self) {
-        let Some(attempt) = &self.attempt else { return };
-        let limit = self.assigned.as_ref().map_or(0, |assigned| assigned.policy().eject_after);
-        if attempt.failed() >= limit {
-            self.worker.wake.notify_one();
-        }
-    }
-
-    fn count_error(&self, reason: ErrorReason) {
-        if let Some(assigned) = &self.assigned {
-            let asked = self.asked.unwrap_or(assigned.version);
-            assigned.service.versions[asked].cells[self.worker.index].error(reason);
-        }
-    }
-
-    fn count(&self, code: u16, took: Duration) {
+    fn count(&self, (code, grpc): (u16, Option<GrpcCode>), took: Duration) {
         let worker = self.worker.index;
         // Asked for only when needed: it is shared with the other workers.
         let unrouted = if self.assigned.is_none() { self.worker.unrouted() } else { None };
@@ -309,6 +305,9 @@ impl Exchange {
         cells.request_bytes.add(self.bytes_in());
         cells.response_bytes.add(self.bytes_out);
         cells.ended(MethodLabel::of(&self.method), code, micros(took));
+        if let Some(grpc) = grpc {
+            cells.grpc_ended(grpc);
+        }
     }
 
     fn bytes_in(&self) -> u64 {

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use crate::domain::Timestamp;
-use crate::domain::stats::ErrorReason;
+use crate::domain::stats::{ErrorReason, GrpcCode};
 /// One request that ended, as the log shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -38,6 +38,8 @@ pub struct Entry<'a> {
     pub proto: &'a str,
     /// The status the client saw; 499 when it went away first.
     pub status: u16,
+    /// The code that a gRPC call ended with; `None`: it was none.
+    pub grpc_status: Option<GrpcCode>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// Body bytes to the client.
@@ -227,6 +229,7 @@ struct Line<'a> {
     query: Option<&'a str>,
     proto: &'a str,
     status: u16,
+    grpc_status: Option<&'static str>,
     bytes_in: u64,
     bytes_out: u64,
     duration_ms: f64,
@@ -267,6 +270,7 @@ impl<'a> From<&Entry<'a>> for Line<'a> {
             query: entry.query,
             proto: entry.proto,
             status: entry.status,
+            grpc_status: entry.grpc_status.map(GrpcCode::as_str),
             bytes_in: entry.bytes_in,
             bytes_out: entry.bytes_out,
             duration_ms: millis(entry.duration),
@@ -355,6 +359,7 @@ mod tests {
         query: Some("b=c"),
         proto: "HTTP/1.1",
         status: 502,
+        grpc_status: Some(GrpcCode::Ok),
         bytes_in: 0,
         bytes_out: 17,
         duration: Duration::from_micros(1_234),
@@ -402,7 +407,7 @@ mod tests {
             r#"{"ts":"2023-11-14T22:13:20.123Z","level":"info","msg":"request","request_id":"r1","#,
             r#""trace_id":"4bf92f","client_ip":"192.0.2.7","method":"GET","scheme":"http","#,
             r#""host":"shop.example","path":"/a","query":"b=c","proto":"HTTP/1.1","status":502,"#,
-            r#""bytes_in":0,"bytes_out":17,"duration_ms":1.234,"upstream_ms":1.0,"service":"web","#,
+            r#""grpc_status":"OK","bytes_in":0,"bytes_out":17,"duration_ms":1.234,"upstream_ms":1.0,"service":"web","#,
             r#""version":"v2","endpoint":"[::1]:9002","rollout":3,"assigned_by":"weight","retries":1,"#,
             r#""rescued":true,"answered_by":"v1","error":"connection_refused","user_agent":"curl/8"}"#,
             "\n"

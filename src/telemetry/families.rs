@@ -6,7 +6,8 @@ use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::metrics::{ServiceSeries, VersionSeries};
 use crate::domain::stats::{
-    BUCKETS, CodeClass, ErrorReason, Histogram, MethodLabel, PerWorker, VersionCells, bucket_of, edge,
+    BUCKETS, CodeClass, ErrorReason, GrpcCode, Histogram, MethodLabel, PerWorker, VersionCells, bucket_of,
+    edge,
 };
 
 /// One family under construction. Every sample has a value for each of `labels`.
@@ -95,6 +96,7 @@ pub(super) fn number(count: u64) -> f64 {
 /// What the data plane counted.
 pub(super) fn traffic(all: &mut Vec<MetricFamily>, counted: &[Counted<'_>]) {
     requests(counted).finish(all);
+    grpc_calls(counted).finish(all);
     durations(counted).finish(all);
     in_flight(counted).finish(all);
     let bytes_in = ("adit_request_bytes_total", "Body bytes received from clients.");
@@ -125,6 +127,24 @@ fn requests(counted: &[Counted<'_>]) -> Family<4> {
                     let labels = [of.service, of.version, &code.to_string(), method.as_str()];
                     family.sample(labels, number(count));
                 }
+            }
+        }
+    }
+    family
+}
+
+/// None for a version that was never called so.
+fn grpc_calls(counted: &[Counted<'_>]) -> Family<3> {
+    let mut family = Family::counter(
+        "adit_grpc_requests_total",
+        "gRPC calls that ended, by the code that the client saw; in adit_requests_total they have their HTTP status.",
+        ["service", "version", "grpc_status"],
+    );
+    for of in counted {
+        for code in GrpcCode::ALL {
+            let mut calls = of.cells.iter().filter_map(|cells| cells.grpc_calls(code)).peekable();
+            if calls.peek().is_some() {
+                family.sample([of.service, of.version, code.as_str()], number(calls.sum()));
             }
         }
     }

@@ -12,6 +12,7 @@ mod deploy;
 mod drain_endpoint;
 mod endpoint_protocols;
 mod failures;
+mod grpc;
 mod health;
 mod history;
 mod hold;

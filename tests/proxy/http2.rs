@@ -2,6 +2,7 @@
 
 use adit::clock::Clock;
 use adit::domain::Timestamp;
+use adit::domain::routing::Spoken;
 use adit::domain::stats::{ArmCounts, MethodLabel};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -183,4 +184,23 @@ fn a_stream_whose_client_takes_nothing_is_reset_and_its_neighbours_go_on() {
         assert_eq!(text(sender.send_request(get("/")).await.unwrap()).await, "hello");
     });
     assert_eq!(proxy.ended(0, 499), 1);
+}
+
+#[test]
+fn a_listener_for_one_protocol_takes_no_other() {
+    let endpoint = Scripted::saying("hello");
+    let only_http2 = Proxy::start_at(Web::of(&[&endpoint]), Spoken::Http2);
+    assert_eq!(only_http2.get("/").status, 505);
+    runtime().block_on(async {
+        let mut sender: Sender<Empty<Bytes>> = connect(&only_http2).await;
+        let request = Request::get("http://a/").body(Empty::new()).unwrap();
+        assert_eq!(text(sender.send_request(request).await.unwrap()).await, "hello");
+    });
+    let only_http1 = Proxy::start_at(Web::of(&[&endpoint]), Spoken::Http1);
+    assert_eq!(only_http1.get("/").status, 200);
+    let mut client = only_http1.client();
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    while let Some(byte) = client.bytes(1) {
+        assert!(byte[0].is_ascii(), "no frames: {byte:?}");
+    }
 }

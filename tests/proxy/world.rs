@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit::clock::Clock;
 use adit::domain::routing::{
     Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Standing, Version,
+    Salt, Service, Snapshot, Split, Spoken, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
@@ -46,7 +46,17 @@ impl Proxy {
         Self::start_with(web, 1, clock, Duration::from_secs(8))
     }
 
+    /// With a listener that takes this protocol.
+    pub(crate) fn start_at(web: Web, protocol: Spoken) -> Self {
+        let (clock, _hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
+        Self::start_on(vec![listener(protocol)], web, 1, clock, Duration::from_secs(8))
+    }
+
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
+        Self::start_on(vec![listener(Spoken::Any)], web, workers, clock, drain)
+    }
+
+    fn start_on(listeners: Vec<Listener>, web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
@@ -55,8 +65,7 @@ impl Proxy {
             clock,
             log: AccessLog::off(),
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
+        let bound = Workers::bind(listeners, workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
         Self { address, shared, workers: Some(workers) }
@@ -189,6 +198,11 @@ impl Web {
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
+}
+
+/// On any free port.
+pub(crate) fn listener(protocol: Spoken) -> Listener {
+    Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), protocol }
 }
 
 /// Nothing is: a failure is seen by whoever met it.

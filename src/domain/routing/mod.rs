@@ -9,6 +9,7 @@ mod policy;
 mod rescue;
 mod snapshot;
 mod split;
+mod spoken;
 
 pub use balance::pick;
 pub use connection::{Connection, Identity, Protocol, Roots, Tls};
@@ -19,3 +20,4 @@ pub use policy::{Affinity, Override, Policy, Timeouts};
 pub use rescue::{Budget, OnMissing, Rescue, Statuses};
 pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
 pub use split::{Arm, Point, Role, Salt, Split};
+pub use spoken::Spoken;

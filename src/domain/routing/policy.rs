@@ -37,6 +37,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a body, either way. Default 60 s.
     pub idle: Duration,
+    /// The same for gRPC calls and event streams, which may have nothing to tell. Default 5 min.
+    pub stream_idle: Duration,
     /// For the whole exchange; `None` (default): no limit.
     pub request: Option<Duration>,
 }
@@ -47,6 +49,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
+            stream_idle: Duration::from_secs(300),
             request: None,
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Index;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use super::{CodeClass, ErrorReason, Histogram, MethodLabel};
+use super::{CodeClass, ErrorReason, GrpcCode, Histogram, MethodLabel};
 
 /// A monotone counter with exactly one writing thread.
 #[derive(Debug, Default)]
@@ -93,6 +93,7 @@ pub struct VersionCells {
     durations: [OnceLock<Box<Histogram>>; CodeClass::ALL.len()],
     first_bytes: OnceLock<Box<Histogram>>,
     errors: [Count; ErrorReason::ALL.len()],
+    grpc: OnceLock<Box<[Count; GrpcCode::ALL.len()]>>,
     /// Requests being answered now.
     pub in_flight: Gauge,
     /// Body bytes received from clients.
@@ -115,6 +116,7 @@ impl Default for VersionCells {
             durations: Default::default(),
             first_bytes: OnceLock::new(),
             errors: Default::default(),
+            grpc: OnceLock::new(),
             in_flight: Gauge::default(),
             request_bytes: Count::default(),
             response_bytes: Count::default(),
@@ -149,6 +151,17 @@ impl VersionCells {
     #[inline]
     pub fn error(&self, reason: ErrorReason) {
         self.errors[reason as usize].add(1);
+    }
+
+    /// Counts a gRPC call that ended, by the code that the client saw.
+    #[inline]
+    pub fn grpc_ended(&self, code: GrpcCode) {
+        self.grpc.get_or_init(Box::default)[usize::from(code.number())].add(1);
+    }
+
+    /// gRPC calls that ended with this code; `None` before the first with any.
+    pub fn grpc_calls(&self, code: GrpcCode) -> Option<u64> {
+        self.grpc.get().map(|codes| codes[usize::from(code.number())].get())
     }
 
     /// Failed attempts by reason.

@@ -122,6 +122,9 @@ pub enum ErrorReason {
     HttpProtocolError,
     /// The endpoint answered 5xx. Not a token of RFC 9209: the response is the endpoint's own.
     HttpServerError,
+    /// The endpoint ended a gRPC call with a code that is its failure ([`GrpcCode::is_failure`](super::GrpcCode)). Not a
+    /// token of RFC 9209: the answer is the endpoint's own.
+    GrpcStatus,
     /// The client's request can't be served as it stands.
     HttpRequestError,
     /// The client may not ask for this, or not so often.
@@ -140,7 +143,7 @@ pub enum ErrorReason {
 
 impl ErrorReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::DestinationUnavailable,
         Self::DestinationNotFound,
         Self::ConnectionRefused,
@@ -150,6 +153,7 @@ impl ErrorReason {
         Self::HttpResponseIncomplete,
         Self::HttpProtocolError,
         Self::HttpServerError,
+        Self::GrpcStatus,
         Self::HttpRequestError,
         Self::HttpRequestDenied,
         Self::ConnectionLimitReached,
@@ -171,6 +175,7 @@ impl ErrorReason {
             Self::HttpResponseIncomplete => "http_response_incomplete",
             Self::HttpProtocolError => "http_protocol_error",
             Self::HttpServerError => "http_server_error",
+            Self::GrpcStatus => "grpc_status",
             Self::HttpRequestError => "http_request_error",
             Self::HttpRequestDenied => "http_request_denied",
             Self::ConnectionLimitReached => "connection_limit_reached",

@@ -4,6 +4,7 @@ mod arm;
 mod cells;
 mod comparison;
 mod evidence;
+mod grpc;
 mod guard;
 mod histogram;
 mod incident;
@@ -28,6 +29,7 @@ pub use comparison::{
 pub use evidence::{
     ArmCounts, Epoch, EpochCells, EpochCounts, Pace, RouteId, RoutePlaces, Sampling, SlowCounts,
 };
+pub use grpc::GrpcCode;
 pub use guard::{GUARD_ALTERNATIVES, GUARD_GRID, guard_coefficients, guard_log_e};
 pub use histogram::{BUCKETS, Histogram, bucket_of, edge};
 pub use incident::StableWatch;

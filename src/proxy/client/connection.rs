@@ -22,6 +22,7 @@ use super::life::{Ending, Life};
 use super::socket::{Ahead, ClientSocket};
 use super::stream::Stream;
 use crate::clock::Clock;
+use crate::domain::routing::Spoken;
 use crate::proxy::Listener;
 use crate::proxy::handler::handle;
 use crate::proxy::worker::Worker;
@@ -44,7 +45,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Who is at the other end.
 pub(crate) struct Client {
     /// Where it connected.
-    #[expect(dead_code, reason = "what a listener says of its clients comes with the next changes")]
     pub(crate) listener: Rc<Listener>,
     pub(crate) ip: IpAddr,
     /// Its address as a field value.
@@ -90,6 +90,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: Tc
         or_told(&life, Ending::Not, sniffed).await.flatten()
     };
     let Some(protocol) = protocol else { return };
+    let protocol = match (client.listener.protocol, protocol) {
+        // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
+        (Spoken::Http1, _) => Protocol::Http1,
+        (Spoken::Http2, Protocol::Http1) => return refuse_http1(stream).await,
+        (Spoken::Any | Spoken::Http2, sniffed) => sniffed,
+    };
     let socket = TokioIo::new(ClientSocket::new(stream, ahead, life.clone()));
     match protocol {
         Protocol::Http1 => serve_http1(worker, client, socket).await,
@@ -114,6 +120,15 @@ async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option
             return Some(Protocol::Http1);
         }
     }
+}
+
+/// Says in the client's own words that they are not understood here.
+async fn refuse_http1(mut stream: TcpStream) {
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // Whoever has gone does not hear it. The answer fits into any socket's buffer.
+    let _gone = stream.try_write(ANSWER);
+    let _gone = stream.shutdown().await;
 }
 
 async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {

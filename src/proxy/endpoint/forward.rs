@@ -13,7 +13,7 @@ use super::pool::{Connection, Pool, SendError};
 use super::received::Received;
 use crate::domain::Timestamp;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
-use crate::proxy::answer::{Download, Pace};
+use crate::proxy::answer::{Download, Pace, Silence};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
 use crate::proxy::request::upload::{Repeat, RequestBody, Upload};
@@ -228,6 +228,7 @@ impl Destination {
             connection: Some(connection),
             pool,
             idle: self.timeouts.idle,
+            silence: Silence::default(),
             pace: Pace::default(),
             whole: self.whole,
         })

@@ -63,9 +63,9 @@ impl Aid {
         Self { rescue: self.rescue && fits, ..self }
     }
 
-    fn cause(self, first: &Answer, policy: &Policy) -> Option<Cause> {
+    fn cause(self, exchange: &Exchange, first: &Answer, policy: &Policy) -> Option<Cause> {
         let failed = match first {
-            Ok(response) => policy.rescue.on.contains(response.status().as_u16()),
+            Ok(response) => policy.rescue.on.contains(exchange.rated(response).as_u16()),
             Err(error) => error.fault() == Fault::Endpoint,
         };
         let missing = first.as_ref().is_ok_and(|response| response.status() == StatusCode::NOT_FOUND);
@@ -91,7 +91,9 @@ impl Cause {
 pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
     let spare = (aid != Aid::default()).then(|| outbound.only_copy());
     let first = asked(exchange, &to, outbound).await;
-    let (Some(cause), Some(spare)) = (aid.cause(&first, &to.service.policy), spare) else { return first };
+    let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else {
+        return first;
+    };
     if cause == Cause::Missing {
         exchange.is_no_evidence();
     }
@@ -106,7 +108,7 @@ pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outb
 async fn asked(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
     let answer = forward(exchange, to, outbound).await;
     if let Ok(response) = &answer {
-        exchange.answered(response.status());
+        exchange.answered(response);
     }
     answer
 }
@@ -127,7 +129,7 @@ async fn ask_other(
     let kept = first.ok().filter(|_| whole);
     let second = asked(exchange, &other, spare).await;
     let policy = &other.service.policy;
-    let better = second.as_ref().is_ok_and(|response| cause.is_met_by(response.status(), policy));
+    let better = second.as_ref().is_ok_and(|response| cause.is_met_by(exchange.rated(response), policy));
     match kept {
         Some(first) if !better => {
             discard(&exchange.worker, second.ok());

@@ -5,10 +5,11 @@ use std::time::Duration;
 use http::{HeaderValue, Version};
 
 use super::Exchange;
+use crate::domain::stats::GrpcCode;
 use crate::telemetry::Entry;
 
 impl Exchange {
-    pub(super) fn log(&self, status: u16, took: Duration) {
+    pub(super) fn log(&self, (status, grpc_status): (u16, Option<GrpcCode>), took: Duration) {
         let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
         let (host, user_agent) = (text(&self.host), text(&self.user_agent));
         let assigned = self.assigned.as_ref();
@@ -26,6 +27,7 @@ impl Exchange {
             query: self.uri.query(),
             proto: proto(self.version),
             status,
+            grpc_status,
             bytes_in: self.bytes_in(),
             bytes_out: self.bytes_out,
             duration: took,

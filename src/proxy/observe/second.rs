@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::booking::Attempt;
+use super::call::Call;
 use super::{Blame, End, Exchange};
 use crate::domain::stats::ErrorReason;
 
@@ -19,6 +20,7 @@ pub(in crate::proxy) struct Aside {
     status: StatusCode,
     error: Option<ErrorReason>,
     blame: Blame,
+    call: Option<Call>,
 }
 
 impl Exchange {
@@ -47,6 +49,7 @@ impl Exchange {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             error: None,
             blame: Blame::Nobody,
+            call: self.next_call(),
         };
         self.swap(&mut aside);
         aside
@@ -82,5 +85,6 @@ impl Exchange {
         swap(&mut self.status, &mut other.status);
         swap(&mut self.error, &mut other.error);
         swap(&mut self.blame, &mut other.blame);
+        swap(&mut self.call, &mut other.call);
     }
 }

@@ -60,6 +60,17 @@ pub(crate) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
+/// An endpoint's trailers, without what is between two hops.
+pub(crate) fn without_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            remove(&mut trailers, |name| is_hop_by_hop(name) || *name == CONTENT_LENGTH);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 /// Removes the fields that `unwanted` names, and those that `Connection` names (RFC 9110 section 7.6.1).
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let listed =

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use super::grpc::{is_grpc, only_end};
 use super::headers::X_REQUEST_ID;
-use crate::domain::stats::ErrorReason;
+use crate::domain::stats::{ErrorReason, GrpcCode};
 use crate::proxy::fault::{AttemptError, Fault};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -26,6 +27,12 @@ pub(crate) enum Refusal {
     /// Its service is held, and too many wait, or it has waited for too long.
     Held,
     Attempt(AttemptError),
+    /// A gRPC call says how long its client waits, in words that are none.
+    BadDeadline,
+    /// A gRPC call to a service whose endpoints are spoken to in HTTP/1, which can't carry one.
+    GrpcOverHttp1,
+    /// The client of a gRPC call has waited for as long as it said it would.
+    Overdue,
     /// A state that should not be.
     Internal,
 }
@@ -35,18 +42,22 @@ pub(crate) enum Refusal {
 pub(crate) enum Form {
     Text,
     Json,
+    /// HTTP 200, and the error where gRPC has its place for it.
+    Grpc,
 }
 
 impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget | Self::BadFraming => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BadFraming | Self::BadDeadline => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::GrpcOverHttp1 => StatusCode::NOT_IMPLEMENTED,
             Self::Held => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
             Self::Attempt(error) => error.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -60,7 +71,10 @@ impl Refusal {
             | Self::BadFraming
             | Self::TargetTooLong
             | Self::UnknownCoding
-            | Self::Method => Some(ErrorReason::HttpRequestError),
+            | Self::Method
+            | Self::BadDeadline
+            | Self::GrpcOverHttp1 => Some(ErrorReason::HttpRequestError),
+            Self::Overdue => Some(ErrorReason::HttpResponseTimeout),
             Self::OptionsOfAll => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
@@ -78,19 +92,39 @@ impl Refusal {
             | Self::UnknownCoding
             | Self::Method
             | Self::OptionsOfAll
+            | Self::BadDeadline
+            | Self::GrpcOverHttp1
             | Self::NoRoute => Fault::Client,
+            // As if it had gone away: nobody is to blame, but its time counts.
+            Self::Overdue => Fault::Endpoint,
             Self::Attempt(error) => error.fault(),
             Self::Held | Self::Internal => Fault::Proxy,
         }
     }
 
+    /// The same in gRPC.
+    pub(crate) fn grpc(self) -> GrpcCode {
+        match self {
+            // The endpoint may have done all of it: not a thing to repeat unseen, as `UNAVAILABLE` would be.
+            Self::Overdue | Self::Attempt(AttemptError::ResponseTimeout) => GrpcCode::DeadlineExceeded,
+            Self::Internal => GrpcCode::Internal,
+            Self::GrpcOverHttp1 => GrpcCode::Unimplemented,
+            other => GrpcCode::of_http(other.status().as_u16()),
+        }
+    }
+
     /// The answer. `request_id` connects it with the log.
     pub(crate) fn response(self, method: &Method, form: Form, request_id: &HeaderValue) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = self.status();
+        let mut response = match form {
+            Form::Grpc => only_end(self.grpc(), &self.detail()),
+            Form::Text | Form::Json => Response::new(Bytes::new()),
+        };
+        if form != Form::Grpc {
+            *response.status_mut() = self.status();
+        }
         self.describe(response.headers_mut());
         response.headers_mut().insert(X_REQUEST_ID, request_id.clone());
-        if self.status() == StatusCode::NO_CONTENT {
+        if self.status() == StatusCode::NO_CONTENT || form == Form::Grpc {
             return response;
         }
         let body = self.body(form, request_id.to_str().unwrap_or_default());
@@ -132,7 +166,14 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::Method
             | Self::Attempt(AttemptError::Client(_)) => true,
-            Self::OptionsOfAll | Self::NoRoute | Self::Held | Self::Attempt(_) | Self::Internal => false,
+            Self::OptionsOfAll
+            | Self::NoRoute
+            | Self::Held
+            | Self::BadDeadline
+            | Self::GrpcOverHttp1
+            | Self::Overdue
+            | Self::Attempt(_)
+            | Self::Internal => false,
         }
     }
 
@@ -148,6 +189,7 @@ impl Refusal {
                 "{{\"status\":{code},\"title\":\"{title}\",\"detail\":\"{detail}\",\"error\":\"{reason}\",\
                  \"request_id\":\"{request_id}\"}}\n"
             ),
+            Form::Grpc => String::new(),
         }
     }
 
@@ -163,14 +205,23 @@ impl Refusal {
             Self::NoRoute => "No service has a route for this host and path.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
+            Self::GrpcOverHttp1 => {
+                "This service is reached in HTTP/1, which can't carry gRPC; its `connection.protocol` must be http2."
+                    .into()
+            }
+            Self::BadDeadline => "The field grpc-timeout is not valid.".into(),
+            Self::Overdue => "The client's own deadline has passed.".into(),
             Self::Internal => "Something went wrong inside the proxy.".into(),
         }
     }
 }
 
 impl Form {
-    /// JSON for those who ask for it and not for HTML.
+    /// gRPC for those who speak it, JSON for those who ask for it and not for HTML.
     pub(crate) fn wanted(headers: &HeaderMap) -> Self {
+        if is_grpc(headers) {
+            return Self::Grpc;
+        }
         let accepted = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let json = accepted().any(|value| value.contains("/json") || value.contains("+json"));
         if json && !accepted().any(|value| value.contains("text/html")) { Self::Json } else { Self::Text }
@@ -180,6 +231,7 @@ impl Form {
         match self {
             Self::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
             Self::Json => HeaderValue::from_static("application/json"),
+            Self::Grpc => HeaderValue::from_static("application/grpc"),
         }
     }
 }

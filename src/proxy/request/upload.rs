@@ -40,6 +40,8 @@ pub(crate) struct Upload {
     flow: RefCell<Flow>,
     bytes: Cell<u64>,
     progress: Cell<Timestamp>,
+    /// When its answer went on.
+    answer: Cell<Option<Timestamp>>,
     waiting: Cell<bool>,
     /// Something of it was given away.
     touched: Cell<bool>,
@@ -90,6 +92,7 @@ impl Upload {
             flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep, limit }),
             bytes: Cell::new(0),
             progress: Cell::new(clock.now()),
+            answer: Cell::new(None),
             waiting: Cell::new(false),
             touched: Cell::new(false),
             ended: Cell::new(false),
@@ -141,6 +144,11 @@ impl Upload {
         self.progress.get()
     }
 
+    /// Both sides talk at once: while one does, the other may be silent.
+    pub(crate) fn answer_went_on(&self) {
+        self.answer.set(Some(self.clock.now()));
+    }
+
     fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
         let mut flow = self.flow.borrow_mut();
         let flow = &mut *flow;
@@ -151,7 +159,14 @@ impl Upload {
                 if !flow.alarm.is_set() {
                     flow.alarm.set(self.clock.now() + self.idle);
                 }
-                flow.alarm.poll(cx).map(|()| Some(Err(self.blame(ClientFault::Stalled))))
+                while flow.alarm.poll(cx).is_ready() {
+                    let sign = self.answer.get().map(|at| at + self.idle);
+                    match sign.filter(|until| *until > self.clock.now()) {
+                        Some(until) => flow.alarm.set(until),
+                        None => return Poll::Ready(Some(Err(self.blame(ClientFault::Stalled)))),
+                    }
+                }
+                Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = without_managed_trailers(frame);
