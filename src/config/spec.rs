@@ -1,5 +1,7 @@
 //! What a config means: checked, defaulted, immutable.
 
+mod listener;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -8,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::build;
+pub use listener::{
+    CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
+};
 use crate::domain::rollout::Plan;
 use crate::domain::routing::{HostPattern, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
@@ -68,13 +73,6 @@ pub struct Keep {
     pub age: Option<Duration>,
     /// What is not among the newest so many rollouts of its service (1 to 1,000,000).
     pub rollouts: Option<u32>,
-}
-
-/// An address that clients connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Port 0: any free port.
-    pub address: SocketAddr,
 }
 
 /// A service.
@@ -204,7 +202,7 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
-            listeners: vec![Listener { address: listen }],
+            listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
     }
