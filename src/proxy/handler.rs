@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
+use http::header::{LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, Uri, Version};
 use http_body::Body;
@@ -19,6 +19,7 @@ use super::request::assign::{Asker, Assignment, HostUse, assign};
 use super::request::headers::{Forwarding, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
+use super::request::redirect;
 use super::request::respond::{Form, Refusal};
 use super::request::upload::{KEPT, Repeat, Upload};
 use super::view::{ServiceView, View};
@@ -32,12 +33,18 @@ pub(super) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<Answer> {
+    let hsts = client.listener.hsts.clone();
     let mut exchange = Exchange::begin(worker, client, &request);
     let form = Form::wanted(request.headers());
-    match serve(&mut exchange, request).await {
+    let mut response = match serve(&mut exchange, request).await {
         Ok(response) => response.map(|download| Answer::endpoint(download, exchange)),
         Err(refusal) => refuse(exchange, refusal, form),
+    };
+    if let Some(hsts) = hsts {
+        // An endpoint may know better.
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
+    response
 }
 
 /// Where a request belongs, on one snapshot that the whole request is served from.
@@ -82,9 +89,15 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
 
 /// Finds the service; if that is held, waits until it is released and looks again.
 async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
-    level(parts)?;
+    level(parts, &exchange.client.scheme)?;
+    if let Some(to) = exchange.client.listener.redirect
+        && let Some(location) = redirect::location(parts, to)?
+    {
+        exchange.location = Some(location);
+        return Err(Refusal::ToHttps);
+    }
     loop {
-        let found = route(exchange.worker.view(), parts)?;
+        let found = route(exchange.worker.view(), parts, &exchange.client)?;
         exchange.addressed(&found.service, found.route);
         let Some(hold) = found.service.hold.clone() else {
             if let Some(target) = &found.target {
@@ -96,8 +109,11 @@ async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refus
     }
 }
 
-fn route(view: Rc<View>, parts: &Parts) -> Result<Found, Refusal> {
+fn route(view: Rc<View>, parts: &Parts, client: &Client) -> Result<Found, Refusal> {
     let asked = asked(parts)?;
+    if client.tls.as_ref().is_some_and(|session| session.misdirects(&asked.host)) {
+        return Err(Refusal::Misdirected);
+    }
     let request =
         RequestParts { host: &asked.host, path: &asked.path, method: &parts.method, headers: &parts.headers };
     let (service, strip, host, route) = match view.preview(&asked.host) {
@@ -158,6 +174,8 @@ fn prepare(
         client: &exchange.client.name,
         port: &exchange.client.port,
         request_id: &exchange.request_id,
+        scheme: &exchange.client.scheme,
+        shown: exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()),
     };
     to_endpoint(&mut parts.headers, &forwarding);
     Outbound::new(parts, exchange.upload.clone(), repeat)
@@ -165,6 +183,9 @@ fn prepare(
 
 fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response<Answer> {
     exchange.refused(refusal);
-    let response = refusal.response(&exchange.method, form, &exchange.request_id);
+    let mut response = refusal.response(&exchange.method, form, &exchange.request_id);
+    if let Some(location) = exchange.location.take() {
+        response.headers_mut().insert(LOCATION, location);
+    }
     response.map(|body| Answer::ours(body, exchange))
 }

@@ -26,6 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A proxy that runs.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    /// Of all listeners; the first one is `address`.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) shared: Shared,
     pub(crate) workers: Option<Workers>,
 }
@@ -47,6 +49,17 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
+        let plain = Listener::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        Self::start_at(vec![plain], web, workers, clock, drain)
+    }
+
+    pub(crate) fn start_at(
+        listeners: Vec<Listener>,
+        web: Web,
+        workers: usize,
+        clock: Clock,
+        drain: Duration,
+    ) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
@@ -55,11 +68,10 @@ impl Proxy {
             clock,
             log: AccessLog::off(),
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
-        let address = bound.addresses()[0];
+        let bound = Workers::bind(listeners, workers).unwrap();
+        let addresses = bound.addresses();
         let workers = bound.start(shared.clone(), drain).unwrap();
-        Self { address, shared, workers: Some(workers) }
+        Self { address: addresses[0], addresses, shared, workers: Some(workers) }
     }
 
     pub(crate) fn client(&self) -> Wire {

@@ -19,10 +19,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::life::{Ending, Life};
-use super::socket::{Ahead, ClientSocket};
+use super::socket::{Ahead, ClientSocket, Transport};
 use super::stream::Stream;
+use super::tls::{self, Session};
 use crate::clock::Clock;
-use crate::proxy::Listener;
+use crate::proxy::{Handshake, Listener};
 use crate::proxy::handler::handle;
 use crate::proxy::worker::Worker;
 
@@ -44,7 +45,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Who is at the other end.
 pub(crate) struct Client {
     /// Where it connected.
-    #[expect(dead_code, reason = "what a listener says of its clients comes with the next changes")]
     pub(crate) listener: Rc<Listener>,
     pub(crate) ip: IpAddr,
     /// Its address as a field value.
@@ -53,10 +53,12 @@ pub(crate) struct Client {
     pub(crate) port: HeaderValue,
     /// How it speaks to us.
     pub(crate) scheme: Scheme,
+    /// `None`: in the clear.
+    pub(crate) tls: Option<Box<Session>>,
     pub(crate) life: Rc<Life>,
 }
 
-enum Protocol {
+pub(crate) enum Protocol {
     Http1,
     Http2,
 }
@@ -72,25 +74,39 @@ impl Client {
     pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { listener, ip, name, port: HeaderValue::from(local.port()), scheme: Scheme::HTTP, life }
+        let (port, scheme) = (HeaderValue::from(local.port()), Scheme::HTTP);
+        Self { listener, ip, name, port, scheme, tls: None, life }
+    }
+
+    fn speaks_tls(&mut self, session: Session) {
+        self.scheme = Scheme::HTTPS;
+        self.tls = Some(Box::new(session));
     }
 }
 
 /// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: TcpStream) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, stream: TcpStream) {
     let (life, clock) = (client.life.clone(), worker.clock.clone());
     poll_fn(|cx| {
         life.on_ending(cx.waker());
         Poll::Ready(())
     })
     .await;
+    let Some(mut transport) = establish(&worker, &mut client, stream).await else { return };
     let mut ahead = Ahead::default();
-    let protocol = {
-        let sniffed = pin!(sniff(&mut stream, &mut ahead, &life));
-        or_told(&life, Ending::Not, sniffed).await.flatten()
+    let protocol = match &transport {
+        Transport::Tls(encrypted) => tls::agreed(encrypted),
+        Transport::Plain(_) => None,
+    };
+    let protocol = match protocol {
+        Some(agreed) => Some(agreed),
+        None => {
+            let sniffed = pin!(sniff(&mut transport, &mut ahead, &life));
+            or_told(&life, Ending::Not, sniffed).await.flatten()
+        }
     };
     let Some(protocol) = protocol else { return };
-    let socket = TokioIo::new(ClientSocket::new(stream, ahead, life.clone()));
+    let (client, socket) = (Rc::new(client), TokioIo::new(ClientSocket::new(transport, ahead, life.clone())));
     match protocol {
         Protocol::Http1 => serve_http1(worker, client, socket).await,
         Protocol::Http2 => serve_http2(worker, client, socket).await,
@@ -100,10 +116,26 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: Tc
     }
 }
 
+/// What comes before the first request. `None`: it came to nothing.
+async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> Option<Transport> {
+    let Some(keyring) = &client.listener.tls else { return Some(Transport::Plain(stream)) };
+    match tls::accept(keyring, stream, &client.life, &worker.clock).await {
+        Ok((encrypted, session)) => {
+            worker.handshake(Handshake::Done);
+            client.speaks_tls(session);
+            Some(Transport::Tls(encrypted))
+        }
+        Err(why) => {
+            worker.handshake(why);
+            None
+        }
+    }
+}
+
 /// Reads until it is clear which protocol is spoken. `None`: the client left.
-async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+async fn sniff(transport: &mut Transport, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
     loop {
-        if ahead.read(stream).await.ok()? == 0 {
+        if ahead.read(transport).await.ok()? == 0 {
             return None;
         }
         life.received();
@@ -182,6 +214,17 @@ async fn or_told<F: Future>(life: &Life, told: Ending, mut future: Pin<&mut F>) 
     }
 }
 
+/// Polls `future` until it ends, or until the connection is cut: then `None`. Being told to end gently is no reason to
+/// break off.
+pub(crate) async fn unless_cut<F: Future>(life: &Life, mut future: Pin<&mut F>) -> Option<F::Output> {
+    while life.ending() != Ending::Now {
+        if let Some(output) = or_told(life, life.ending(), future.as_mut()).await {
+            return Some(output);
+        }
+    }
+    None
+}
+
 /// Polls `future` once, after the runtime has asked the system what has arrived.
 pub(crate) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     tokio::task::yield_now().await;
@@ -193,7 +236,7 @@ pub(crate) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::
 }
 
 /// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
-async fn linger(mut stream: TcpStream, clock: &Clock) {
+pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock) {
     let mut unwanted = [0; 4096];
     let reading = async {
         let mut left = LINGER_BYTES;
