@@ -120,7 +120,7 @@ fn listener(table: &mut Table<'_>) -> Option<Listener> {
         table.error_of("redirect", "whoever connects here speaks TLS already", Some(help.to_owned()));
     }
     if table.sound() && tls.is_none() && hsts.is_some() {
-        let help = "give `hsts` to the listener with `tls`: without TLS browsers must ignore it (RFC 6797 section 8.1)";
+        let help = "give `hsts` to the listener with `tls`: without TLS browsers ignore it";
         table.error_of("hsts", "`hsts` is for a listener with `tls`", Some(help.to_owned()));
     }
     Some(Listener { address: address?.parsed(address::listen)?, tls, redirect, hsts })

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::build;
-pub use listener::{
-    CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
-};
 use crate::domain::rollout::Plan;
 use crate::domain::routing::{HostPattern, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
+pub use listener::{
+    CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]

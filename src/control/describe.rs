@@ -7,7 +7,8 @@ use super::drain;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
 use super::report::{
-    CertificateStatus, DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339,
+    CertificateStatus, DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status,
+    VersionStatus, rfc3339,
 };
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
@@ -15,8 +16,8 @@ use crate::domain::rollout::{End, Machine, Phase, PhaseName, Rollout};
 use crate::domain::stats::{ErrorReason, MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
-use crate::tls::Certificate;
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
+use crate::tls::Certificate;
 
 /// The whole program.
 pub(crate) fn status(control: &Control) -> Status {

@@ -91,7 +91,9 @@ fn unfit(error: Error, files: &CertificateFiles) -> FileError {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             FileError::new(key_file, Problem::OtherKey(cert_file.clone()))
         }
-        Error::InvalidCertificate(why) => FileError::new(cert_file, Problem::BadCertificate(format!("{why:?}"))),
+        Error::InvalidCertificate(why) => {
+            FileError::new(cert_file, Problem::BadCertificate(format!("{why:?}")))
+        }
         error => FileError::new(key_file, Problem::BadKey(error.to_string())),
     }
 }

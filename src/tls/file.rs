@@ -120,7 +120,9 @@ impl FileError {
             Problem::NoCertificate => "it needs a `-----BEGIN CERTIFICATE-----` section",
             Problem::NoKey => "it needs a `-----BEGIN PRIVATE KEY-----` section",
             Problem::EncryptedKey => "take the passphrase off: openssl pkey -in KEY -out NEW",
-            Problem::OtherKey(_) => "name the two that belong together; a server's own certificate comes first in its file",
+            Problem::OtherKey(_) => {
+                "name the two that belong together; a server's own certificate comes first in its file"
+            }
             Problem::BadAuthority(_) => "name certificates of authorities",
         }
     }
@@ -174,7 +176,9 @@ impl fmt::Display for Problem {
             Self::BrokenPem(why) => write!(f, "not valid PEM ({why})"),
             Self::NoCertificate => f.write_str("there is no certificate in it"),
             Self::NoKey => f.write_str("there is no private key in it"),
-            Self::EncryptedKey => f.write_str("the private key is encrypted, and nobody is here to type its passphrase"),
+            Self::EncryptedKey => {
+                f.write_str("the private key is encrypted, and nobody is here to type its passphrase")
+            }
             Self::BadCertificate(why) => write!(f, "a certificate in it can't be read ({why})"),
             Self::BadKey(why) => write!(f, "the private key can't be used ({why})"),
             Self::OtherKey(certificate) => {

@@ -74,7 +74,12 @@ impl Maker {
     }
 
     /// Makes what is wanted of what is in the files. What it makes is whole or nothing.
-    pub(super) fn make(&mut self, wanted: &Wanted, contents: &Contents, now: Timestamp) -> Result<Terms, String> {
+    pub(super) fn make(
+        &mut self,
+        wanted: &Wanted,
+        contents: &Contents,
+        now: Timestamp,
+    ) -> Result<Terms, String> {
         let rules = rules(wanted, contents);
         if rules != self.rules {
             *self = Self { rules, tickets: tickets()? };
@@ -88,7 +93,8 @@ impl Maker {
                 (certificates, clients.map_err(said)?, files.min_version)
             }
         };
-        Terms::new(certificates, clients, min_version, self.tickets.clone()).map_err(|error| error.to_string())
+        Terms::new(certificates, clients, min_version, self.tickets.clone())
+            .map_err(|error| error.to_string())
     }
 }
 

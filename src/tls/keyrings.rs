@@ -112,7 +112,10 @@ impl Keyrings {
                 Some(Ok(())) => self.replaced(ring),
                 Some(Err(why)) => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
-                    error!(listener = ring.listener, "certificates not replaced, the last good ones serve on: {why}");
+                    error!(
+                        listener = ring.listener,
+                        "certificates not replaced, the last good ones serve on: {why}"
+                    );
                 }
             }
         }
@@ -175,7 +178,8 @@ impl Keyrings {
     /// What is not as it should be, in words.
     pub fn problems(&self) -> Vec<String> {
         let now = self.clock.now();
-        let expiring = self.certificates().into_iter().filter_map(|(_, certificate)| expiry(&certificate, now));
+        let expiring =
+            self.certificates().into_iter().filter_map(|(_, certificate)| expiry(&certificate, now));
         let mut problems = self.failures();
         problems.extend(expiring);
         problems.dedup();
@@ -190,7 +194,10 @@ impl Keyrings {
     fn failures(&self) -> Vec<String> {
         let failure = |ring: &Arc<Ring>| {
             let why = ring.state().problem.clone()?;
-            Some(format!("listener {}: the new certificates can't be used, the last good ones serve on: {why}", ring.listener))
+            Some(format!(
+                "listener {}: the new certificates can't be used, the last good ones serve on: {why}",
+                ring.listener
+            ))
         };
         self.rings().filter_map(failure).collect()
     }

@@ -38,7 +38,8 @@ impl Terms {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],
         };
-        let builder = ServerConfig::builder_with_provider(PROVIDER.clone()).with_protocol_versions(versions)?;
+        let builder =
+            ServerConfig::builder_with_provider(PROVIDER.clone()).with_protocol_versions(versions)?;
         let builder = match clients {
             Some(clients) => builder.with_client_cert_verifier(clients),
             None => builder.with_no_client_auth(),

@@ -132,7 +132,9 @@ fn whoever_does_not_finish_a_handshake_is_cut_after_five_seconds() {
     for stream in [&mut silent, &mut half] {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let read = stream.read(&mut [0; 64]);
-        assert!(matches!(&read, Ok(0)) || read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+        assert!(
+            matches!(&read, Ok(0)) || read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        );
     }
     secure.counted(Handshake::TimedOut, 2);
 }
@@ -263,7 +265,8 @@ fn hsts_is_said_over_tls_and_leaves_the_endpoints_own_word() {
         let files = authority.server(&["shop.example"]).config(folder, "shop");
         vec![format!("hsts = '365d'\ntls = {{ certificates = [{files}] }}"), String::new()]
     });
-    let said = |path: &str| secure.get("shop.example", path).header("strict-transport-security").map(str::to_owned);
+    let said =
+        |path: &str| secure.get("shop.example", path).header("strict-transport-security").map(str::to_owned);
     assert_eq!(said("/").as_deref(), Some("max-age=31536000"));
     assert_eq!(said("/own").as_deref(), Some("max-age=1"));
     let mut plain = crate::wire::Wire::new(TcpStream::connect(secure.proxy.addresses[1]).unwrap());
@@ -342,7 +345,11 @@ fn files_that_can_not_be_used_change_nothing_and_are_a_problem() {
         (other.pem.as_str(), good_key.as_str(), "not the one of the certificate"),
         ("nothing", &good_key, "no certificate in it"),
         (&good_cert, "nothing", "no private key in it"),
-        (&good_cert, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----", "passphrase"),
+        (
+            &good_cert,
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
+            "passphrase",
+        ),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &good_key, "can't be read"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n", &good_key, "not valid PEM"),
     ] {
@@ -350,13 +357,16 @@ fn files_that_can_not_be_used_change_nothing_and_are_a_problem() {
         replace(&key, key_text);
         secure.keyrings.look();
         let problems = secure.keyrings.problems().join("\n");
-        assert!(problems.contains(problem) && problems.contains("the last good ones"), "{problem}: {problems}");
+        assert!(
+            problems.contains(problem) && problems.contains("the last good ones"),
+            "{problem}: {problems}"
+        );
         assert_eq!(secure.get("shop.example", "/").status, 200);
     }
+    replace(&cert, &good_cert);
     std::fs::remove_file(&key).unwrap();
     secure.keyrings.look();
     assert!(secure.keyrings.problems().join("\n").contains("no such file"));
-    replace(&cert, &good_cert);
     replace(&key, &good_key);
     secure.keyrings.look();
     assert_eq!((secure.keyrings.reloads(), secure.keyrings.problems()), ((1, 7), vec![]));
@@ -395,7 +405,8 @@ fn a_certificate_that_ends_soon_is_a_problem_and_an_expired_one_too() {
     let secure = Secure::start(Web::at(&[]), 1, |authority, folder| {
         // The clock stands at 1970-01-01, 00:16.
         let days = [(2, "tomorrow"), (14, "soon"), (16, "later")];
-        let files = days.map(|(day, name)| authority.server_until(&["a.example"], (1970, 1, day)).config(folder, name));
+        let files = days
+            .map(|(day, name)| authority.server_until(&["a.example"], (1970, 1, day)).config(folder, name));
         vec![format!("tls = {{ certificates = [{}] }}", files.join(", "))]
     });
     let problems = secure.keyrings.problems();

@@ -23,9 +23,9 @@ use super::socket::{Ahead, ClientSocket, Transport};
 use super::stream::Stream;
 use super::tls::{self, Session};
 use crate::clock::Clock;
-use crate::proxy::{Handshake, Listener};
 use crate::proxy::handler::handle;
 use crate::proxy::worker::Worker;
+use crate::proxy::{Handshake, Listener};
 
 const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest request head, and what is buffered per connection and direction.
@@ -125,8 +125,9 @@ async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> O
             client.speaks_tls(session);
             Some(Transport::Tls(encrypted))
         }
-        Err(why) => {
-            worker.handshake(why);
+        Err(unshaken) => {
+            worker.handshake(unshaken.why);
+            unshaken.part(&worker.clock).await;
             None
         }
     }

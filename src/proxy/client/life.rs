@@ -106,6 +106,8 @@ impl Life {
     /// A TLS handshake is under way; what is exchanged in it is no request's.
     pub(crate) fn handshake_began(&self) {
         self.handshaking.set(true);
+        // It has been under way since the connection began.
+        self.seen.set(Seen { stage: Stage::Handshake, count: 0, since: self.seen.get().since });
     }
 
     pub(crate) fn handshake_ended(&self) {

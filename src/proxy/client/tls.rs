@@ -52,13 +52,20 @@ impl Session {
     }
 }
 
-/// Shakes hands. The error is what is counted; nobody is left to talk to then.
+/// A handshake that came to nothing.
+pub(crate) struct Unshaken {
+    pub(crate) why: Handshake,
+    /// Where an alert was sent.
+    alerted: Option<TcpStream>,
+}
+
+/// Shakes hands.
 pub(crate) async fn accept(
     keyring: &Keyring,
     stream: TcpStream,
     life: &Rc<Life>,
     clock: &Clock,
-) -> Result<(Box<Encrypted>, Session), Handshake> {
+) -> Result<(Box<Encrypted>, Session), Unshaken> {
     let terms = keyring.terms();
     let below = Below { stream, life: life.clone() };
     life.handshake_began();
@@ -67,15 +74,24 @@ pub(crate) async fn accept(
     let outcome = unless_cut(life, pin!(shaken)).await;
     life.handshake_ended();
     match outcome {
-        None => Err(Handshake::TimedOut),
+        None => Err(Unshaken { why: Handshake::TimedOut, alerted: None }),
         Some(Err((error, below))) => {
             tracing::debug!(%error, "no TLS handshake");
-            farewell(below.stream, clock).await;
-            Err(reason(&error))
+            Err(Unshaken { why: reason(&error), alerted: Some(below.stream) })
         }
-        Some(Ok(encrypted)) => {
-            let session = Session::of(terms, &encrypted, clock.now()).ok_or(Handshake::ClientCertificate)?;
-            Ok((Box::new(encrypted), session))
+        Some(Ok(encrypted)) => match Session::of(terms, &encrypted, clock.now()) {
+            Some(session) => Ok((Box::new(encrypted), session)),
+            None => Err(Unshaken { why: Handshake::ClientCertificate, alerted: None }),
+        },
+    }
+}
+
+impl Unshaken {
+    /// The client is to read the alert before the socket's reset can overtake it.
+    pub(crate) async fn part(self, clock: &Clock) {
+        let Some(mut stream) = self.alerted else { return };
+        if stream.shutdown().await.is_ok() {
+            linger(stream, clock).await;
         }
     }
 }
@@ -119,13 +135,6 @@ fn reason(error: &io::Error) -> Handshake {
     match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
         Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => Handshake::ClientCertificate,
         Some(_) | None => Handshake::Failed,
-    }
-}
-
-/// The client is to read the alert before the socket's reset can overtake it.
-async fn farewell(mut stream: TcpStream, clock: &Clock) {
-    if stream.shutdown().await.is_ok() {
-        linger(stream, clock).await;
     }
 }
 
