@@ -75,11 +75,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let bound = Workers::bind(listeners::of(&spec, &keyrings), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
-    let log = match spec.access_log {
-        spec::AccessLog::Stdout => AccessLog::to(io::stdout())
-            .map_err(|error| StartError(format!("can't start the access log's thread: {error}")))?,
-        spec::AccessLog::Off => AccessLog::off(),
-    };
+    let log = access_log(spec.access_log)?;
     let listeners = bound.addresses();
     let schemes = spec.listeners.iter().map(|one| if one.tls.is_some() { "https" } else { "http" }).collect();
     let metrics = Metrics::new();
@@ -132,6 +128,14 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     });
     metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, schemes, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+fn access_log(wanted: spec::AccessLog) -> Result<AccessLog, StartError> {
+    match wanted {
+        spec::AccessLog::Stdout => AccessLog::to(io::stdout())
+            .map_err(|error| StartError(format!("can't start the access log's thread: {error}"))),
+        spec::AccessLog::Off => Ok(AccessLog::off()),
+    }
 }
 
 /// Everything that runs on the control thread.
