@@ -94,18 +94,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, stream: TcpStr
     .await;
     let Some(mut transport) = establish(&worker, &mut client, stream).await else { return };
     let mut ahead = Ahead::default();
-    let protocol = match &transport {
-        Transport::Tls(encrypted) => tls::agreed(encrypted),
-        Transport::Plain(_) => None,
-    };
-    let protocol = match protocol {
-        Some(agreed) => Some(agreed),
-        None => {
-            let sniffed = pin!(sniff(&mut transport, &mut ahead, &life));
-            or_told(&life, Ending::Not, sniffed).await.flatten()
-        }
-    };
-    let Some(protocol) = protocol else { return };
+    let Some(protocol) = find_out(&mut transport, &mut ahead, &life).await else { return };
     let (client, socket) = (Rc::new(client), TokioIo::new(ClientSocket::new(transport, ahead, life.clone())));
     match protocol {
         Protocol::Http1 => serve_http1(worker, client, socket).await,
@@ -130,6 +119,20 @@ async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> O
             unshaken.part(&worker.clock).await;
             None
         }
+    }
+}
+
+/// Which protocol is spoken: what both sides agreed on, else what the first bytes say. `None`: it never came to that.
+async fn find_out(transport: &mut Transport, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+    match transport {
+        Transport::Plain(_) => {
+            or_told(life, Ending::Not, pin!(sniff(transport, ahead, life))).await.flatten()
+        }
+        Transport::Tls(encrypted) => match tls::agreed(encrypted) {
+            Some(agreed) => Some(agreed),
+            // Whoever shook hands while we were told to end has a request on its way.
+            None => unless_cut(life, pin!(sniff(transport, ahead, life))).await.flatten(),
+        },
     }
 }
 
