@@ -1,5 +1,7 @@
 //! The only place that wires: build, bind, spawn, drain. No decisions.
 
+mod listeners;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -21,8 +23,9 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Listener, Shared, Stopper, Workers};
+use crate::proxy::{Shared, Stopper, Workers};
 use crate::telemetry::{AccessLog, Metrics};
+use crate::tls::Keyrings;
 
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
 const FIRST_ROUND: Duration = Duration::from_millis(1500);
@@ -43,6 +46,8 @@ pub struct Options {
 /// The program, running. Dropping it does not stop it: see [`Running::drain`].
 pub struct Running {
     listeners: Vec<SocketAddr>,
+    /// By listener: `http` or `https`.
+    schemes: Vec<&'static str>,
     admin: AdminAddress,
     handle: Handle,
     workers: Workers,
@@ -66,16 +71,13 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let listeners = spec.listeners.iter().map(listener);
-    let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
+    let keyrings = Arc::new(Keyrings::load(&spec, clock.clone()).map_err(StartError)?);
+    let bound = Workers::bind(listeners::of(&spec, &keyrings), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
-    let log = match spec.access_log {
-        spec::AccessLog::Stdout => AccessLog::to(io::stdout())
-            .map_err(|error| StartError(format!("can't start the access log's thread: {error}")))?,
-        spec::AccessLog::Off => AccessLog::off(),
-    };
+    let log = access_log(spec.access_log)?;
     let listeners = bound.addresses();
+    let schemes = spec.listeners.iter().map(|one| if one.tls.is_some() { "https" } else { "http" }).collect();
     let metrics = Metrics::new();
     metrics.watch_log(log.clone());
     let around = Surroundings {
@@ -86,6 +88,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         metrics: metrics.clone(),
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
+        keyrings: keyrings.clone(),
     };
     let shared = Shared {
         live: around.live.clone(),
@@ -118,17 +121,21 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .start(shared, drain)
         .map_err(|error| StartError(format!("can't start the workers: {error}")))?;
     let vitals = workers.vitals();
+    listeners::watch_tls(&metrics, &keyrings, &vitals);
     metrics.watch_connections({
         let vitals = vitals.clone();
         move || vitals.connections()
     });
     metrics.watch_panics(move || vitals.panics());
-    Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+    Ok(Running { listeners, schemes, admin: admin_address, handle, workers, stop_control, control, log })
 }
 
-/// A listener as the data plane knows it.
-fn listener(spec: &spec::Listener) -> Listener {
-    Listener { address: spec.address, protocol: spec.protocol }
+fn access_log(wanted: spec::AccessLog) -> Result<AccessLog, StartError> {
+    match wanted {
+        spec::AccessLog::Stdout => AccessLog::to(io::stdout())
+            .map_err(|error| StartError(format!("can't start the access log's thread: {error}"))),
+        spec::AccessLog::Off => Ok(AccessLog::off()),
+    }
 }
 
 /// Everything that runs on the control thread.
@@ -183,16 +190,17 @@ impl Room {
                 stop_admin.notified().await;
             });
         let reloading =
-            reload_when_asked(self.watched, self.around.clock.clone(), self.reloads, self.handle.clone());
+            reload_when_asked(self.watched, self.around.clone(), self.reloads, self.handle.clone());
+        let certificates = self.around.keyrings.clone().watch();
         let waiting = async move {
             // Late endpoints don't keep the door shut: requests then find out what is ready.
             let _late = tokio::time::timeout(FIRST_ROUND, first_round).await;
             let _gone = ready.send(Ok(()));
         };
-        let others = async { tokio::join!(admin, reloading, waiting) };
+        let others = async { tokio::join!(admin, reloading, certificates, waiting) };
         tokio::select! {
             () = control.run(self.inbox, self.stop) => {}
-            ((), (), ()) = others => {}
+            ((), (), (), ()) = others => {}
         }
     }
 }
@@ -200,7 +208,7 @@ impl Room {
 /// Reads the config again when its file changes or when someone asks, and has control apply it.
 async fn reload_when_asked(
     watched: Option<PathBuf>,
-    clock: Clock,
+    around: Surroundings,
     mut requests: mpsc::Receiver<ReloadRequest>,
     handle: Handle,
 ) {
@@ -211,7 +219,7 @@ async fn reload_when_asked(
             "this file is mounted by itself: a save that replaces it will never be seen here; mount its folder instead"
         );
     }
-    let mut watcher = file::Watcher::new(&path, clock);
+    let mut watcher = file::Watcher::new(&path, around.clock.clone());
     loop {
         let asked = tokio::select! {
             () = watcher.changed() => None,
@@ -221,7 +229,13 @@ async fn reload_when_asked(
             },
         };
         let (by, reply) = asked.map(|ReloadRequest { by, reply }| (by, reply)).unzip();
-        let outcome = handle.desire(file::load(&path).map_err(|error| error.to_string()), by).await;
+        let spec = file::load(&path).map_err(|error| error.to_string());
+        let mut outcome = handle.desire(spec.clone(), by).await;
+        match (&mut outcome, spec) {
+            (Ok(reloaded), Ok(spec)) => reloaded.problems.extend(around.keyrings.reload(&spec)),
+            // Whoever replaced a certificate is not held up by what somebody else wrote into the config.
+            _ => around.keyrings.look(),
+        }
         if let Some(reply) = reply {
             // Whoever asked may have gone; the reload took effect all the same.
             let _gone = reply.send(outcome);
@@ -240,6 +254,11 @@ impl Running {
     /// Where clients connect, as really bound.
     pub fn listeners(&self) -> &[SocketAddr] {
         &self.listeners
+    }
+
+    /// The same as clients write it: `https://127.0.0.1:8443`.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        self.schemes.iter().zip(&self.listeners).map(|(scheme, address)| format!("{scheme}://{address}"))
     }
 
     /// Where the admin API listens, as really bound.

@@ -19,7 +19,7 @@
 //! # Life of a request
 //!
 //! ```text
-//! accept -> permit -> hyper (HTTP/1.1 or HTTP/2) -> handler
+//! accept -> permit -> tls? -> hyper (HTTP/1.1 or HTTP/2) -> handler
 //!   1 snapshot = live.load()                     routes, weights and endpoints always agree
 //!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; a held service -> it waits here
 //!   3 version  = service.choose(client key)      preview host, forced header > affinity > weighted
@@ -43,6 +43,7 @@
 //! | [`provider`] | where desired state comes from: a file, watched |
 //! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
 //! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
+//! | [`tls`] | certificates and keys at the listeners: read, chosen, replaced while running |
 //! | [`telemetry`] | metrics and the access log |
 //! | [`tls`] | certificates and keys: what is trusted, what is shown, what is wrong with them |
 //! | [`config`] | text to meaning, and what is wrong with it; no I/O |
@@ -54,15 +55,15 @@
 //!
 //! ```text imports
 //! main -> cli
-//! cli -> admin app clock config control domain domain::rollout domain::routing provider
-//! app -> admin clock config control domain::routing provider proxy telemetry
+//! cli -> admin app clock config control domain domain::rollout domain::routing provider tls
+//! app -> admin clock config control domain::routing provider proxy telemetry tls
 //! admin -> config control domain domain::routing telemetry
-//! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry
+//! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry tls
 //! external -> clock domain domain::rollout
 //! provider -> clock config domain domain::routing tls
 //! health -> clock config domain domain::routing tls
 //! proxy -> clock domain domain::routing domain::stats telemetry tls
-//! tls -> domain::routing
+//! tls -> clock config domain domain::routing
 //! telemetry -> domain domain::stats
 //! config -> domain domain::rollout domain::routing
 //! clock -> domain

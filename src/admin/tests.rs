@@ -207,6 +207,7 @@ fn status(control: Control) -> Status {
         started: "2024-05-01T10:00:00.000Z".into(),
         generation: 7,
         listeners: vec!["127.0.0.1:8080".into()],
+        certificates: Vec::new(),
         ready: control != Control::NotReady,
         problems: Vec::new(),
         services: vec![web(control)],

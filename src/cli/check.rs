@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::config::Style;
 use crate::config::spec::Spec;
 use crate::provider::file;
+use crate::tls::{FileError, Keyrings};
 
 /// The exit code for a config that can't be used.
 const INVALID: u8 = 3;
@@ -23,13 +24,32 @@ pub(crate) enum CheckFormat {
 /// Reads the config at `path` and tells what is wrong with it: the lines to print, and the exit code (0, or 3 when the
 /// config can't be used).
 pub(crate) fn check(path: &Path, format: CheckFormat) -> (String, u8) {
-    let (said, code) = match (file::load(path), format) {
+    let loaded = file::load(path);
+    let flaws = loaded.as_ref().map(Keyrings::check).unwrap_or_default();
+    let (said, code) = match (loaded, format) {
+        (Ok(_), CheckFormat::Text) if !flaws.is_empty() => (blame(path, &flaws), INVALID),
+        (Ok(_), CheckFormat::Json) if !flaws.is_empty() => (blame_json(path, &flaws), INVALID),
         (Ok(spec), CheckFormat::Text) => (praise(path, &spec), 0),
         (Ok(_), CheckFormat::Json) => (json!({ "valid": true, "errors": [] }).to_string(), 0),
         (Err(error), CheckFormat::Text) => (error.render(Style::Plain), INVALID),
         (Err(error), CheckFormat::Json) => (error.to_json().to_string(), INVALID),
     };
     (said + "\n", code)
+}
+
+/// The files that the config names can't be used.
+fn blame(path: &Path, flaws: &[(String, FileError)]) -> String {
+    let lines = flaws.iter().map(|(place, flaw)| format!("{}: {place}: {flaw}", path.display()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn blame_json(path: &Path, flaws: &[(String, FileError)]) -> String {
+    let file = path.display().to_string();
+    let error = |(place, flaw): &(String, FileError)| {
+        let message = format!("{}: {}", flaw.path.display(), flaw.message());
+        json!({ "file": file, "line": 1, "column": 1, "path": place, "message": message, "help": flaw.help() })
+    };
+    json!({ "valid": false, "errors": flaws.iter().map(error).collect::<Vec<_>>() }).to_string()
 }
 
 fn praise(path: &Path, spec: &Spec) -> String {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "this is the room that talks to the terminal")]
 
 mod abort;
+mod certificates;
 mod check;
 mod check_args;
 mod client;

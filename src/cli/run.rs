@@ -61,8 +61,8 @@ fn serve(args: Args) -> Result<Exit, Failure> {
     // Before the first socket is open: from then on, a signal must find someone who drains.
     let signals = Signals::new(&runtime).map_err(no_runtime)?;
     let running = app::start(options).map_err(|error| Failure::Other(print::chain(&error)))?;
-    for address in running.listeners() {
-        tracing::info!("listening on http://{address}");
+    for url in running.urls() {
+        tracing::info!("listening on {url}");
     }
     tracing::info!("admin on {}", running.admin());
     let exit = runtime.block_on(attend(running, signals));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::certificates;
 use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use super::words::{count, moment, odds, time_of_day};
 use crate::config::show_duration;
@@ -24,6 +25,10 @@ pub(super) fn render(status: &Status, look: Look) -> String {
     }
     for problem in &status.problems {
         out.push_str(&labelled("problem", Tint::Bad, problem, look));
+    }
+    if let Some(certificates) = certificates::table(&status.certificates) {
+        out.push('\n');
+        out.push_str(&certificates.render(look));
     }
     for service in &status.services {
         out.push('\n');
@@ -418,6 +423,7 @@ mod tests {
 
     fn status(services: Vec<ServiceStatus>) -> Status {
         Status {
+            certificates: Vec::new(),
             adit: "0.1.0".into(),
             started: "2024-05-01T08:00:00.000Z".into(),
             generation: 12,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::file::path;
 use super::reader::Table;
-use super::spec::TlsFiles;
+use super::spec::EndpointTlsFiles;
 use crate::domain::routing::{Connection, Protocol, Roots, Tls};
 
 /// How endpoints are spoken to, and the files that this needs.
-pub(super) fn connection(table: &mut Table<'_>) -> (Connection, TlsFiles) {
+pub(super) fn connection(table: &mut Table<'_>) -> (Connection, EndpointTlsFiles) {
     let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2), ("auto", Protocol::Auto)];
     let protocol = table.value("protocol").and_then(|value| value.choice(&words, &[])).unwrap_or_default();
     let read = table.value("tls").and_then(|value| value.table(tls));
@@ -23,9 +23,10 @@ pub(super) fn connection(table: &mut Table<'_>) -> (Connection, TlsFiles) {
 }
 
 /// What can be known without reading files. Without them it trusts those that it should not, at the most.
-fn tls(table: &mut Table<'_>) -> (Tls, TlsFiles) {
+fn tls(table: &mut Table<'_>) -> (Tls, EndpointTlsFiles) {
     let mut file = |key: &'static str| -> Option<PathBuf> { table.value(key).and_then(|value| path(&value)) };
-    let files = TlsFiles { ca: file("ca_file"), certificate: file("cert_file"), key: file("key_file") };
+    let files =
+        EndpointTlsFiles { ca: file("ca_file"), certificate: file("cert_file"), key: file("key_file") };
     if files.certificate.is_some() != files.key.is_some() {
         let (missing, there) =
             if files.key.is_none() { ("key_file", "cert_file") } else { ("cert_file", "key_file") };

@@ -11,6 +11,7 @@ use super::address;
 use super::reader::Table;
 use super::services;
 use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
+use super::tls;
 use super::value::Value;
 use crate::domain::routing::Spoken;
 
@@ -21,7 +22,7 @@ const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
-    file.unserved(&["trusted_proxies", "tls", "tracing", "limits", "docker"]);
+    file.unserved(&["trusted_proxies", "tracing", "limits", "docker"]);
     let listeners = listeners(file);
     let services = services::read(file, &addresses(&listeners));
     let (state_dir, keep) = file.table("state", state);
@@ -85,15 +86,25 @@ fn listeners(file: &mut Table<'_>) -> Vec<Listener> {
         file.error("there is no listener, so no client can connect", Some(HELP.to_owned()));
         return Vec::new();
     };
-    let mut seen: Vec<Listener> = Vec::new();
+    let mut seen: Vec<SocketAddr> = Vec::new();
+    let mut leads_on = Vec::new();
     let read = value.list(|item| {
         let listener = item.table(listener)??;
-        if listener.address.port() != 0 && seen.iter().any(|other| other.address == listener.address) {
+        if listener.address.port() != 0 && seen.contains(&listener.address) {
             item.error(format!("{} is listened on twice", listener.address), Some("remove one".to_owned()));
         }
-        seen.push(listener.clone());
+        seen.push(listener.address);
+        if listener.redirect.is_some_and(|redirect| redirect.port.is_none()) {
+            leads_on.push(item);
+        }
         Some(listener)
     });
+    if read.as_ref().is_some_and(|all| all.iter().all(|listener| listener.tls.is_none())) {
+        for item in leads_on {
+            let help = "add a listener with `tls`, or name the port that clients reach one at: `redirect = \"https:443\"`";
+            item.error("`redirect` leads to a listener with `tls`, and there is none", Some(help.to_owned()));
+        }
+    }
     if read.as_ref().is_some_and(Vec::is_empty) {
         value.error("there is no listener, so no client can connect", Some(HELP.to_owned()));
     }
@@ -101,11 +112,20 @@ fn listeners(file: &mut Table<'_>) -> Vec<Listener> {
 }
 
 fn listener(table: &mut Table<'_>) -> Option<Listener> {
-    table.unserved(&["tls"]);
     let words = [("auto", Spoken::Any), ("http1", Spoken::Http1), ("http2", Spoken::Http2)];
     let protocol = table.value("protocol").and_then(|value| value.choice(&words, &[])).unwrap_or_default();
-    let address = table.required("address", "write `address = \"0.0.0.0:8080\"`")?;
-    Some(Listener { address: address.parsed(address::listen)?, protocol })
+    let address = table.required("address", "write `address = \"0.0.0.0:8080\"`");
+    let tls = tls::tls(table);
+    let (redirect, hsts) = (tls::redirect(table), tls::hsts(table));
+    if table.sound() && tls.is_some() && redirect.is_some() {
+        let help = "give `redirect` to the listener without `tls`";
+        table.error_of("redirect", "whoever connects here speaks TLS already", Some(help.to_owned()));
+    }
+    if table.sound() && tls.is_none() && hsts.is_some() {
+        let help = "give `hsts` to the listener with `tls`: without TLS browsers ignore it";
+        table.error_of("hsts", "`hsts` is for a listener with `tls`", Some(help.to_owned()));
+    }
+    Some(Listener { address: address?.parsed(address::listen)?, protocol, tls, redirect, hsts })
 }
 
 fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {

@@ -24,6 +24,7 @@ mod size;
 pub mod spec;
 mod strategy;
 mod suggest;
+mod tls;
 mod value;
 
 use toml::de::DeTable;

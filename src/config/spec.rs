@@ -1,5 +1,7 @@
 //! What a config means: checked, defaulted, immutable.
 
+mod listener;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -9,8 +11,11 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch, Spoken};
+use crate::domain::routing::{HostPattern, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
+pub use listener::{
+    CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,15 +75,6 @@ pub struct Keep {
     pub rollouts: Option<u32>,
 }
 
-/// An address that clients connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Port 0: any free port.
-    pub address: SocketAddr,
-    /// What clients may speak. Default: either version of HTTP.
-    pub protocol: Spoken,
-}
-
 /// A service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
@@ -97,7 +93,7 @@ pub struct ServiceSpec {
     /// What the data plane needs to know. What is in [`Self::tls_files`] is read into it by whoever reads the config.
     pub policy: Policy,
     /// Certificates and keys for its endpoints.
-    pub tls_files: TlsFiles,
+    pub tls_files: EndpointTlsFiles,
     /// How a new version is released.
     pub rollout: Plan,
 }
@@ -167,7 +163,7 @@ pub struct HealthSpec {
 
 /// Files that TLS towards a service's endpoints needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
+pub struct EndpointTlsFiles {
     /// Certificate authorities; `None`: those of the machine.
     pub ca: Option<PathBuf>,
     /// What we show to endpoints that ask who we are.
@@ -212,7 +208,7 @@ impl Spec {
             health: HealthSpec::default(),
             eject: EjectSpec::default(),
             policy: Policy { eject_after: EjectSpec::default().consecutive_failures, ..Policy::default() },
-            tls_files: TlsFiles::default(),
+            tls_files: EndpointTlsFiles::default(),
             rollout: Plan::default(),
         };
         Self {
@@ -222,7 +218,7 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
-            listeners: vec![Listener { address: listen, protocol: Spoken::Any }],
+            listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
     }

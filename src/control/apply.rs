@@ -11,7 +11,7 @@ use super::deploy::{Deployments, clash, overlay};
 use super::handle::{CommandError, ReloadError, Reloaded};
 use super::service::{Release, ServiceState};
 use super::store::{By, Identity, StoreError};
-use crate::config::spec::{Build, EndpointAddress, ServiceSpec, Spec, Traffic};
+use crate::config::spec::{Build, EndpointAddress, Listener, ServiceSpec, Spec, Traffic};
 use crate::domain::rollout::{Event, Machine, Operator, Wanted};
 use crate::domain::{ServiceName, Timestamp, VersionName};
 
@@ -253,7 +253,7 @@ impl Control {
             ("access_log", now.access_log != spec.access_log),
             ("admin", now.admin != spec.admin),
             ("state", now.state_dir != spec.state_dir),
-            ("listeners", now.listeners != spec.listeners),
+            ("listeners", !same_doors(&now.listeners, &spec.listeners)),
         ]
         .into_iter()
         .filter_map(|(key, changed)| changed.then_some(key))
@@ -285,6 +285,10 @@ impl Control {
         }
         Ok(())
     }
+}
+
+fn same_doors(now: &[Listener], wanted: &[Listener]) -> bool {
+    now.len() == wanted.len() && now.iter().zip(wanted).all(|(now, wanted)| now.is_same_door(wanted))
 }
 
 fn refused(error: StoreError) -> ReloadError {

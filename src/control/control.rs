@@ -29,6 +29,7 @@ use crate::domain::{ServiceName, Timestamp};
 use crate::health::{Probes, Report};
 use crate::provider::{Found, Names};
 use crate::telemetry::Metrics;
+use crate::tls::Keyrings;
 
 /// Between two turns when nothing happens.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -54,6 +55,8 @@ pub struct Surroundings {
     pub workers: usize,
     /// The listeners' addresses as really bound, for status.
     pub listeners: Vec<String>,
+    /// What the listeners show of themselves, for status.
+    pub keyrings: Arc<Keyrings>,
 }
 
 /// The one writer.

@@ -7,7 +7,8 @@ use super::drain;
 use super::endpoints::{EndpointState, VersionState};
 use super::evidence::observed;
 use super::report::{
-    DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus, rfc3339,
+    CertificateStatus, DeployStatus, EndpointStatus, Odds, RolloutStatus, ServiceStatus, Status,
+    VersionStatus, rfc3339,
 };
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
@@ -16,6 +17,7 @@ use crate::domain::stats::{ErrorReason, MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
+use crate::tls::Certificate;
 
 /// The whole program.
 pub(crate) fn status(control: &Control) -> Status {
@@ -26,6 +28,7 @@ pub(crate) fn status(control: &Control) -> Status {
         started: rfc3339(control.started),
         generation: control.generation,
         listeners: control.around.listeners.clone(),
+        certificates: certificates(control),
         ready: control.services.values().all(ServiceState::serves),
         problems: problems(control),
         services,
@@ -65,7 +68,22 @@ fn problems(control: &Control) -> Vec<String> {
         .cloned()
         .chain(names)
         .chain(control.outside.problems())
+        .chain(control.around.keyrings.problems())
         .collect()
+}
+
+fn certificates(control: &Control) -> Vec<CertificateStatus> {
+    let now = control.around.clock.now();
+    let all = control.around.keyrings.certificates().into_iter();
+    let status = |(listener, certificate): (String, Certificate)| CertificateStatus {
+        listener,
+        not_after: certificate.not_after_text(),
+        days_left: certificate.days_left(now),
+        certificate: certificate.label,
+        hosts: certificate.hosts,
+        sha256: certificate.fingerprint,
+    };
+    all.map(status).collect()
 }
 
 fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> ServiceStatus {

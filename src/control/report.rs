@@ -16,12 +16,32 @@ pub struct Status {
     pub generation: u64,
     /// Where clients connect, as really bound.
     pub listeners: Vec<String>,
+    /// The certificates that are shown to clients.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
     /// Whether every service has a ready endpoint for its users.
     pub ready: bool,
     /// What is not as it should be, in words: a refused config, a store that can't be written.
     pub problems: Vec<String>,
     /// All services by name.
     pub services: Vec<ServiceStatus>,
+}
+
+/// A certificate that is shown to clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// What the config calls it: its file, or `self-signed`.
+    pub certificate: String,
+    /// At which listener, as configured.
+    pub listener: String,
+    /// The hosts that it is for.
+    pub hosts: Vec<String>,
+    /// When it expires (RFC 3339).
+    pub not_after: String,
+    /// Whole days until then; negative: it has expired.
+    pub days_left: i64,
+    /// SHA-256 of the certificate, in hexadecimal with colons.
+    pub sha256: String,
 }
 
 /// One service.

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
@@ -20,6 +22,7 @@ use super::request::assign::{Asker, Assignment, HostUse, assign};
 use super::request::headers::{Forwarding, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
+use super::request::redirect;
 use super::request::respond::{Form, Refusal};
 use super::request::upload::{KEPT, Repeat, Upload};
 use super::view::{ServiceView, View};
@@ -33,12 +36,18 @@ pub(super) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<Answer> {
+    let hsts = client.listener.hsts.clone();
     let mut exchange = Exchange::begin(worker, client, &request);
     let form = Form::wanted(request.headers());
-    match serve(&mut exchange, request).await {
+    let mut response = match serve(&mut exchange, request).await {
         Ok(response) => response.map(|download| Answer::endpoint(download, exchange)),
         Err(refusal) => refuse(exchange, refusal, form),
+    };
+    if let Some(hsts) = hsts {
+        // An endpoint may know better.
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
+    response
 }
 
 /// Where a request belongs, on one snapshot that the whole request is served from.
@@ -103,9 +112,15 @@ async fn serve_at_leisure(
 
 /// Finds the service; if that is held, waits until it is released and looks again.
 async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
-    level(parts)?;
+    level(parts, &exchange.client.scheme)?;
+    if let Some(to) = exchange.client.listener.redirect
+        && let Some(location) = redirect::location(parts, to)?
+    {
+        exchange.location = Some(location);
+        return Err(Refusal::ToHttps);
+    }
     loop {
-        let found = route(exchange.worker.view(), parts)?;
+        let found = route(exchange.worker.view(), parts, &exchange.client)?;
         exchange.addressed(&found.service, found.route);
         let Some(hold) = found.service.hold.clone() else {
             if let Some(target) = &found.target {
@@ -117,8 +132,11 @@ async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refus
     }
 }
 
-fn route(view: Rc<View>, parts: &Parts) -> Result<Found, Refusal> {
+fn route(view: Rc<View>, parts: &Parts, client: &Client) -> Result<Found, Refusal> {
     let asked = asked(parts)?;
+    if client.tls.as_ref().is_some_and(|session| session.misdirects(&asked.host)) {
+        return Err(Refusal::Misdirected);
+    }
     let request =
         RequestParts { host: &asked.host, path: &asked.path, method: &parts.method, headers: &parts.headers };
     let (service, strip, host, route) = match view.preview(&asked.host) {
@@ -183,6 +201,8 @@ fn prepare(
         client: &exchange.client.name,
         port: &exchange.client.port,
         request_id: &exchange.request_id,
+        scheme: &exchange.client.scheme,
+        shown: exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()),
     };
     to_endpoint(&mut parts.headers, &forwarding);
     if exchange.upload.is_some() && !parts.headers.contains_key(CONTENT_LENGTH) {
@@ -217,6 +237,9 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response<Answer> {
     exchange.refused(refusal, form);
-    let response = refusal.response(&exchange.method, form, &exchange.request_id);
+    let mut response = refusal.response(&exchange.method, form, &exchange.request_id);
+    if let Some(location) = exchange.location.take() {
+        response.headers_mut().insert(LOCATION, location);
+    }
     response.map(|body| Answer::ours(body, exchange))
 }

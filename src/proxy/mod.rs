@@ -26,6 +26,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
@@ -36,6 +37,7 @@ use worker::{Phase, Worker};
 use crate::clock::Clock;
 use crate::domain::routing::{Snapshot, Spoken};
 use crate::telemetry::AccessLog;
+use crate::tls::Keyring;
 
 /// What the workers share with the rest of the program.
 #[derive(Clone, Debug)]
@@ -59,6 +61,32 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What clients may speak there.
     pub protocol: Spoken,
+    /// What TLS is spoken with there; `None`: it is not.
+    pub tls: Option<Arc<Keyring>>,
+    /// Requests are sent on to where TLS is spoken.
+    pub redirect: Option<ToHttps>,
+    /// `Strict-Transport-Security` of answers that have none.
+    pub hsts: Option<HeaderValue>,
+}
+
+/// Where TLS is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToHttps {
+    /// `None`: the port of the first listener with TLS.
+    pub port: Option<u16>,
+}
+
+/// How a TLS handshake went. All of it is the client's doing or the network's: it counts for no version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Agreed.
+    Done,
+    /// The client had no certificate, or not a valid one.
+    ClientCertificate,
+    /// Not over in time, or the program ended.
+    TimedOut,
+    /// Nothing in common, not TLS, broken off.
+    Failed,
 }
 
 /// Worker threads that serve.
@@ -86,6 +114,7 @@ pub struct Bound {
 pub struct Vitals {
     panics: AtomicU64,
     connections: AtomicU64,
+    handshakes: [AtomicU64; Handshake::ALL.len()],
 }
 
 impl Workers {
@@ -99,7 +128,9 @@ impl Workers {
             let sockets = listeners::bind(listener.address, workers)?;
             Ok((listener, sockets))
         });
-        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
+        let mut sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        lead_on(&mut sockets);
+        Ok(Bound { sockets, workers })
     }
 
     /// Begins to end: no more connections are accepted, idle ones close at once, requests in flight may end until the
@@ -187,9 +218,49 @@ impl Vitals {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// TLS handshakes that went so.
+    pub fn handshakes(&self, how: Handshake) -> u64 {
+        self.handshakes[how.index()].load(Ordering::Relaxed)
+    }
+
     /// Connections of clients that are open.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Listener {
+    /// Without TLS and without anything special.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, protocol: Spoken::Any, tls: None, redirect: None, hsts: None }
+    }
+}
+
+impl Handshake {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Done, Self::ClientCertificate, Self::TimedOut, Self::Failed];
+
+    /// As metrics show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "success",
+            Self::ClientCertificate => "client_certificate",
+            Self::TimedOut => "timeout",
+            Self::Failed => "failure",
+        }
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Fills in the ports that redirects lead to: now they are known.
+fn lead_on(sockets: &mut [(Listener, Vec<TcpListener>)]) {
+    let with_tls = sockets.iter().find(|(listener, _)| listener.tls.is_some());
+    let port = with_tls.and_then(|(_, sockets)| Some(sockets.first()?.local_addr().ok()?.port()));
+    for redirect in sockets.iter_mut().filter_map(|(listener, _)| listener.redirect.as_mut()) {
+        redirect.port = redirect.port.or(port);
     }
 }
 

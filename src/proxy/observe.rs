@@ -45,6 +45,8 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
+    /// Where it belongs, if that is elsewhere.
+    pub(super) location: Option<HeaderValue>,
     /// Which of its service's routes led there.
     route: RouteId,
     has_body: bool,
@@ -110,6 +112,7 @@ impl Exchange {
             worker,
             client,
             upload: None,
+            location: None,
             route: RouteId::default(),
             addressed: None,
             assigned: None,

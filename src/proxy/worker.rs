@@ -20,7 +20,7 @@ use super::client::connection::{self, Client, poll_again};
 use super::client::life::{Ending, Life};
 use super::fault::is_our_lack;
 use super::view::View;
-use super::{Listener, Shared, Vitals};
+use super::{Handshake, Listener, Shared, Vitals};
 use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
@@ -142,6 +142,11 @@ impl Worker {
         Some(self.view.try_borrow().ok()?.snapshot.unrouted.clone())
     }
 
+    /// Counts how a TLS handshake went.
+    pub(super) fn handshake(&self, how: Handshake) {
+        self.vitals.handshakes[how.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Runs a task here. A panic in it ends it and nothing else.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let count = PanicCount(self.vitals.clone());
@@ -181,7 +186,7 @@ impl Worker {
             life.end(Ending::Gently);
         }
         let listed = Listed::new(self, life.clone());
-        let client = Rc::new(Client::new(listener.clone(), peer, local, life));
+        let client = Client::new(listener.clone(), peer, local, life);
         let served = connection::serve(self.clone(), client, stream);
         self.spawn(async move {
             let _listed = listed;

@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use super::AccessLog;
 use super::families::{Counted, Family, number, rollouts, traffic, versions};
+use super::tls::{TlsReading, tls};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName, Weight};
 
@@ -106,6 +107,7 @@ struct Watched {
     log: Option<AccessLog>,
     connections: Option<Reading>,
     panics: Option<Reading>,
+    tls: Option<Box<dyn Fn() -> TlsReading + Send>>,
 }
 
 type Reading = Box<dyn Fn() -> u64 + Send>;
@@ -179,6 +181,11 @@ impl Metrics {
     /// Shows the open client connections, as `now` counts them. `now` must be quick, and not ask for metrics itself.
     pub fn watch_connections(&self, now: impl Fn() -> u64 + Send + 'static) {
         locked(&self.watched).connections = Some(Box::new(now));
+    }
+
+    /// Shows how TLS is doing, as `now` knows it. `now` must be quick, and not ask for metrics itself.
+    pub fn watch_tls(&self, now: impl Fn() -> TlsReading + Send + 'static) {
+        locked(&self.watched).tls = Some(Box::new(now));
     }
 
     /// Shows the panics so far, as `total` counts them. `total` must be quick, and not ask for metrics itself.
@@ -287,6 +294,9 @@ fn program(all: &mut Vec<MetricFamily>, watched: &Watched) {
         let mut family = Family::counter("adit_panics_total", help, []);
         family.sample([], number(total()));
         family.finish(all);
+    }
+    if let Some(now) = &watched.tls {
+        tls(all, &now());
     }
     let help = "Access log lines lost because the output was too slow or refused them.";
     let mut family = Family::counter("adit_access_log_dropped_total", help, []);

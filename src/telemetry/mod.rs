@@ -3,6 +3,8 @@
 mod access_log;
 mod families;
 mod metrics;
+mod tls;
 
 pub use access_log::{AccessLog, Entry, LogWriter};
 pub use metrics::{EndpointSeries, Metrics, RolloutSeries, Series, ServiceSeries, VersionSeries};
+pub use tls::TlsReading;

@@ -1,6 +1,8 @@
 //! The whole program, by capability: the real binary, real sockets, scripted endpoints.
 #![cfg(unix)]
 
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod harness;
 mod layering;
 
@@ -29,4 +31,5 @@ mod shutdown;
 mod simulate;
 mod splitting;
 mod strategies;
+mod tls;
 mod undo;

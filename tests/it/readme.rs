@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Adit, Endpoint, directory, run_to_end, staying_at, until, web};
+use crate::harness::{Adit, Client, Endpoint, directory, run_to_end, staying_at, until, web};
 
 const README: &str = include_str!("../../README.md");
 
@@ -16,11 +16,13 @@ fn in_tables(prefix: &str) -> BTreeSet<String> {
 #[test]
 fn the_metrics_are_those_of_the_readme() {
     let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
-    let adit = Adit::start(&format!("{}{}", web(&[("v1", &[&v1]), ("v2", &[&v2])]), staying_at(50.0)));
+    let tls = "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = \"self-signed\"\n";
+    let adit = Adit::start(&format!("{}{}{tls}", web(&[("v1", &[&v1]), ("v2", &[&v2])]), staying_at(50.0)));
     adit.wait_until_all_ready();
     adit.release("v2");
     adit.wait_for_weight(50.0);
-    let client = &mut adit.client();
+    let plain = adit.status().listeners[1].parse().expect("an address");
+    let client = &mut Client::connect(plain).expect("the listener accepts");
     until(
         "every metric is shown",
         || {

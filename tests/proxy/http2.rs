@@ -189,14 +189,14 @@ fn a_stream_whose_client_takes_nothing_is_reset_and_its_neighbours_go_on() {
 #[test]
 fn a_listener_for_one_protocol_takes_no_other() {
     let endpoint = Scripted::saying("hello");
-    let only_http2 = Proxy::start_at(Web::of(&[&endpoint]), Spoken::Http2);
+    let only_http2 = Proxy::start_speaking(Web::of(&[&endpoint]), Spoken::Http2);
     assert_eq!(only_http2.get("/").status, 505);
     runtime().block_on(async {
         let mut sender: Sender<Empty<Bytes>> = connect(&only_http2).await;
         let request = Request::get("http://a/").body(Empty::new()).unwrap();
         assert_eq!(text(sender.send_request(request).await.unwrap()).await, "hello");
     });
-    let only_http1 = Proxy::start_at(Web::of(&[&endpoint]), Spoken::Http1);
+    let only_http1 = Proxy::start_speaking(Web::of(&[&endpoint]), Spoken::Http1);
     assert_eq!(only_http1.get("/").status, 200);
     let mut client = only_http1.client();
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod bodies;
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod connections;
 mod drain;
 mod endpoint;
@@ -19,5 +21,8 @@ mod http2_rules;
 mod requests;
 mod rescue;
 mod split;
+mod tls;
+mod tls_clients;
+mod tls_world;
 mod wire;
 mod world;

@@ -26,6 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A proxy that runs.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    /// Of all listeners; the first one is `address`.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) shared: Shared,
     pub(crate) workers: Option<Workers>,
 }
@@ -47,16 +49,22 @@ impl Proxy {
     }
 
     /// With a listener that takes this protocol.
-    pub(crate) fn start_at(web: Web, protocol: Spoken) -> Self {
+    pub(crate) fn start_speaking(web: Web, protocol: Spoken) -> Self {
         let (clock, _hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
-        Self::start_on(vec![listener(protocol)], web, 1, clock, Duration::from_secs(8))
+        Self::start_at(vec![Listener { protocol, ..plain() }], web, 1, clock, Duration::from_secs(8))
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
-        Self::start_on(vec![listener(Spoken::Any)], web, workers, clock, drain)
+        Self::start_at(vec![plain()], web, workers, clock, drain)
     }
 
-    fn start_on(listeners: Vec<Listener>, web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
+    pub(crate) fn start_at(
+        listeners: Vec<Listener>,
+        web: Web,
+        workers: usize,
+        clock: Clock,
+        drain: Duration,
+    ) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
@@ -66,9 +74,9 @@ impl Proxy {
             log: AccessLog::off(),
         };
         let bound = Workers::bind(listeners, workers).unwrap();
-        let address = bound.addresses()[0];
+        let addresses = bound.addresses();
         let workers = bound.start(shared.clone(), drain).unwrap();
-        Self { address, shared, workers: Some(workers) }
+        Self { address: addresses[0], addresses, shared, workers: Some(workers) }
     }
 
     pub(crate) fn client(&self) -> Wire {
@@ -201,8 +209,8 @@ impl Web {
 }
 
 /// On any free port.
-pub(crate) fn listener(protocol: Spoken) -> Listener {
-    Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), protocol }
+fn plain() -> Listener {
+    Listener::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
 /// Nothing is: a failure is seen by whoever met it.

@@ -19,13 +19,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::life::{Ending, Life};
-use super::socket::{Ahead, ClientSocket};
+use super::socket::{Ahead, ClientSocket, Transport};
 use super::stream::Stream;
+use super::tls::{self, Session};
 use crate::clock::Clock;
 use crate::domain::routing::Spoken;
-use crate::proxy::Listener;
 use crate::proxy::handler::handle;
 use crate::proxy::worker::Worker;
+use crate::proxy::{Handshake, Listener};
 
 const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest request head, and what is buffered per connection and direction.
@@ -53,10 +54,13 @@ pub(crate) struct Client {
     pub(crate) port: HeaderValue,
     /// How it speaks to us.
     pub(crate) scheme: Scheme,
+    /// `None`: in the clear.
+    pub(crate) tls: Option<Box<Session>>,
     pub(crate) life: Rc<Life>,
 }
 
-enum Protocol {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
     Http1,
     Http2,
 }
@@ -72,31 +76,32 @@ impl Client {
     pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { listener, ip, name, port: HeaderValue::from(local.port()), scheme: Scheme::HTTP, life }
+        let (port, scheme) = (HeaderValue::from(local.port()), Scheme::HTTP);
+        Self { listener, ip, name, port, scheme, tls: None, life }
+    }
+
+    fn speaks_tls(&mut self, session: Session) {
+        self.scheme = Scheme::HTTPS;
+        self.tls = Some(Box::new(session));
     }
 }
 
 /// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: TcpStream) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, stream: TcpStream) {
     let (life, clock) = (client.life.clone(), worker.clock.clone());
     poll_fn(|cx| {
         life.on_ending(cx.waker());
         Poll::Ready(())
     })
     .await;
+    let Some(mut transport) = establish(&worker, &mut client, stream).await else { return };
     let mut ahead = Ahead::default();
-    let protocol = {
-        let sniffed = pin!(sniff(&mut stream, &mut ahead, &life));
-        or_told(&life, Ending::Not, sniffed).await.flatten()
-    };
-    let Some(protocol) = protocol else { return };
-    let protocol = match (client.listener.protocol, protocol) {
-        // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
-        (Spoken::Http1, _) => Protocol::Http1,
-        (Spoken::Http2, Protocol::Http1) => return refuse_http1(stream).await,
-        (Spoken::Any | Spoken::Http2, sniffed) => sniffed,
-    };
-    let socket = TokioIo::new(ClientSocket::new(stream, ahead, life.clone()));
+    let Some(protocol) = find_out(&mut transport, &mut ahead, &client).await else { return };
+    let socket = ClientSocket::new(transport, ahead, life.clone());
+    if client.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
+        return refuse_http1(socket).await;
+    }
+    let (client, socket) = (Rc::new(client), TokioIo::new(socket));
     match protocol {
         Protocol::Http1 => serve_http1(worker, client, socket).await,
         Protocol::Http2 => serve_http2(worker, client, socket).await,
@@ -106,10 +111,44 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: Tc
     }
 }
 
+/// What comes before the first request. `None`: it came to nothing.
+async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> Option<Transport> {
+    let Some(keyring) = &client.listener.tls else { return Some(Transport::Plain(stream)) };
+    match tls::accept(keyring, stream, &client.life, &worker.clock).await {
+        Ok((encrypted, session)) => {
+            worker.handshake(Handshake::Done);
+            client.speaks_tls(session);
+            Some(Transport::Tls(encrypted))
+        }
+        Err(unshaken) => {
+            worker.handshake(unshaken.why);
+            unshaken.part(&worker.clock).await;
+            None
+        }
+    }
+}
+
+/// Which protocol is spoken: what both sides agreed on, else what the first bytes say. `None`: it never came to that.
+async fn find_out(transport: &mut Transport, ahead: &mut Ahead, client: &Client) -> Option<Protocol> {
+    let life = &client.life;
+    let spoken = match transport {
+        Transport::Plain(_) => {
+            or_told(life, Ending::Not, pin!(sniff(transport, ahead, life))).await.flatten()
+        }
+        Transport::Tls(encrypted) => match tls::agreed(encrypted) {
+            Some(agreed) => Some(agreed),
+            // Whoever shook hands while we were told to end has a request on its way.
+            None => unless_cut(life, pin!(sniff(transport, ahead, life))).await.flatten(),
+        },
+    };
+    // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
+    if client.listener.protocol == Spoken::Http1 { spoken.map(|_| Protocol::Http1) } else { spoken }
+}
+
 /// Reads until it is clear which protocol is spoken. `None`: the client left.
-async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+async fn sniff(transport: &mut Transport, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
     loop {
-        if ahead.read(stream).await.ok()? == 0 {
+        if ahead.read(transport).await.ok()? == 0 {
             return None;
         }
         life.received();
@@ -123,12 +162,12 @@ async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option
 }
 
 /// Says in the client's own words that they are not understood here.
-async fn refuse_http1(mut stream: TcpStream) {
+async fn refuse_http1(mut socket: ClientSocket) {
     const ANSWER: &[u8] =
         b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     // Whoever has gone does not hear it. The answer fits into any socket's buffer.
-    let _gone = stream.try_write(ANSWER);
-    let _gone = stream.shutdown().await;
+    let _gone = socket.write_all(ANSWER).await;
+    let _gone = socket.shutdown().await;
 }
 
 async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
@@ -197,6 +236,17 @@ async fn or_told<F: Future>(life: &Life, told: Ending, mut future: Pin<&mut F>) 
     }
 }
 
+/// Polls `future` until it ends, or until the connection is cut: then `None`. Being told to end gently is no reason to
+/// break off.
+pub(crate) async fn unless_cut<F: Future>(life: &Life, mut future: Pin<&mut F>) -> Option<F::Output> {
+    while life.ending() != Ending::Now {
+        if let Some(output) = or_told(life, life.ending(), future.as_mut()).await {
+            return Some(output);
+        }
+    }
+    None
+}
+
 /// Polls `future` once, after the runtime has asked the system what has arrived.
 pub(crate) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     tokio::task::yield_now().await;
@@ -208,7 +258,7 @@ pub(crate) async fn poll_again<F: Future>(mut future: Pin<&mut F>) -> Option<F::
 }
 
 /// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
-async fn linger(mut stream: TcpStream, clock: &Clock) {
+pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock) {
     let mut unwanted = [0; 4096];
     // hyper leaves this to whom it takes for the heir of an upgrade.
     let _gone = stream.shutdown().await;

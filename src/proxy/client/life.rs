@@ -2,8 +2,9 @@
 //! connection: the worker looks at all of them twice a second.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::{Rc, Weak};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -11,6 +12,8 @@ use tokio::net::TcpStream;
 use super::stream::Stream;
 use crate::domain::Timestamp;
 
+/// From a connection's beginning, or from its first byte: until a TLS handshake is over.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A client that connects and says nothing.
 const SILENT: Duration = Duration::from_secs(5);
 /// From a request's first byte until its head is whole.
@@ -27,6 +30,7 @@ pub(crate) struct Life {
     requests: Cell<u64>,
     open: Cell<u32>,
     head: Cell<bool>,
+    handshaking: Cell<bool>,
     unread: Cell<bool>,
     blocked: Cell<bool>,
     writes: Cell<u64>,
@@ -43,6 +47,8 @@ pub(crate) struct Life {
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// TLS is not agreed on yet.
+    Handshake,
     /// Nothing came yet.
     Silent,
     /// A part of a request's head came.
@@ -82,6 +88,7 @@ impl Life {
             requests: Cell::new(0),
             open: Cell::new(0),
             head: Cell::new(false),
+            handshaking: Cell::new(false),
             unread: Cell::new(false),
             blocked: Cell::new(false),
             writes: Cell::new(0),
@@ -94,6 +101,17 @@ impl Life {
             streams: RefCell::default(),
             within: RefCell::new(None),
         }
+    }
+
+    /// A TLS handshake is under way; what is exchanged in it is no request's.
+    pub(crate) fn handshake_began(&self) {
+        self.handshaking.set(true);
+        // It has been under way since the connection began.
+        self.seen.set(Seen { stage: Stage::Handshake, count: 0, since: self.seen.get().since });
+    }
+
+    pub(crate) fn handshake_ended(&self) {
+        self.handshaking.set(false);
     }
 
     pub(crate) fn speaks_http2(&self) {
@@ -123,6 +141,15 @@ impl Life {
     pub(crate) fn received(&self) {
         if self.open.get() == 0 {
             self.head.set(true);
+        }
+    }
+
+    /// Bytes for the client were given to the system, or it takes none now.
+    pub(crate) fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.write_blocked(),
+            Poll::Ready(Ok(_)) => self.write_went_on(),
+            Poll::Ready(Err(_)) => {}
         }
     }
 
@@ -207,7 +234,11 @@ impl Life {
     }
 
     fn stage(&self) -> (Stage, u64) {
-        if self.blocked.get() {
+        // Told to end or not are two stretches of time.
+        let told = u64::from(self.ending.get() != Ending::Not);
+        if self.handshaking.get() {
+            (Stage::Handshake, told)
+        } else if self.blocked.get() {
             (Stage::Blocked, self.writes.get())
         } else if self.open.get() > 0 {
             (Stage::Busy, 0)
@@ -216,8 +247,7 @@ impl Life {
         } else if self.requests.get() == 0 && !self.http2.get() {
             (Stage::Silent, 0)
         } else {
-            // Told to end or not are two stretches of time.
-            (Stage::Idle, self.requests.get() * 2 + u64::from(self.ending.get() != Ending::Not))
+            (Stage::Idle, self.requests.get() * 2 + told)
         }
     }
 
@@ -226,7 +256,8 @@ impl Life {
         match stage {
             Stage::Busy => None,
             Stage::Blocked => Some(self.patience.get().max(HEAD)),
-            Stage::Silent | Stage::Head | Stage::Idle if draining => Some(DRAINING),
+            Stage::Handshake | Stage::Silent | Stage::Head | Stage::Idle if draining => Some(DRAINING),
+            Stage::Handshake => Some(HANDSHAKE),
             Stage::Silent => Some(SILENT),
             Stage::Head => Some(HEAD),
             Stage::Idle => Some(self.idle),
@@ -248,6 +279,33 @@ mod tests {
         life.look(after(4));
         assert_eq!(life.ending(), Ending::Not);
         life.look(after(5));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn a_handshake_has_five_seconds_of_its_own_whatever_arrives() {
+        let life = Life::new(after(0), 0.5);
+        life.handshake_began();
+        for second in 1..5 {
+            life.wrote(&Poll::Pending);
+            life.look(after(second));
+            assert_eq!(life.ending(), Ending::Not, "after {second} s");
+        }
+        life.look(after(5));
+        assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn after_a_handshake_a_client_has_all_of_its_time_for_a_request() {
+        let life = Life::new(after(0), 0.5);
+        life.handshake_began();
+        life.look(after(0));
+        life.handshake_ended();
+        for second in [4, 8] {
+            life.look(after(second));
+            assert_eq!(life.ending(), Ending::Not, "after {second} s");
+        }
+        life.look(after(9));
         assert_eq!(life.ending(), Ending::Now);
     }
 

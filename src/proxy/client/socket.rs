@@ -5,18 +5,26 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::life::Life;
+use super::tls::Encrypted;
 
 /// A client's socket: tells its [`Life`] what arrives and what gets stuck, gives back first the bytes that were read
 /// ahead, and leaves the stream behind when it is dropped.
 pub(crate) struct ClientSocket {
     /// `Some` until dropped.
-    stream: Option<TcpStream>,
+    stream: Option<Transport>,
     ahead: Ahead,
     life: Rc<Life>,
+}
+
+/// How bytes come and go. Plain or encrypted, both are the socket's own: nothing is boxed on the plain way.
+pub(crate) enum Transport {
+    Plain(TcpStream),
+    /// Notes by itself what gets stuck: below, where that is the client's doing.
+    Tls(Box<Encrypted>),
 }
 
 /// Bytes that were read to find out the protocol.
@@ -36,8 +44,12 @@ impl Ahead {
     }
 
     /// Reads more of them; 0 at the end of the stream.
-    pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
-        let read = tokio::io::AsyncReadExt::read(stream, &mut self.bytes[self.to..]).await?;
+    pub(crate) async fn read(&mut self, transport: &mut Transport) -> io::Result<usize> {
+        let into = &mut self.bytes[self.to..];
+        let read = match transport {
+            Transport::Plain(stream) => stream.read(into).await?,
+            Transport::Tls(stream) => stream.read(into).await?,
+        };
         self.to += read;
         Ok(read)
     }
@@ -50,21 +62,12 @@ impl Ahead {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(stream: TcpStream, ahead: Ahead, life: Rc<Life>) -> Self {
+    pub(crate) fn new(stream: Transport, ahead: Ahead, life: Rc<Life>) -> Self {
         Self { stream: Some(stream), ahead, life }
     }
 
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("taken by drop alone"))
-    }
-
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Pending => self.life.write_blocked(),
-            Poll::Ready(Ok(_)) => self.life.write_went_on(),
-            Poll::Ready(Err(_)) => {}
-        }
-        written
+    fn transport(&mut self) -> &mut Transport {
+        self.stream.as_mut().expect("taken by drop alone")
     }
 }
 
@@ -79,7 +82,10 @@ impl AsyncRead for ClientSocket {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(self.stream().poll_read(cx, buf))?;
+        ready!(match self.transport() {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        })?;
         if buf.filled().len() > before {
             self.life.received();
         }
@@ -89,8 +95,12 @@ impl AsyncRead for ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write(cx, buf);
-        self.wrote(written)
+        let written = match self.transport() {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => return Pin::new(stream).poll_write(cx, buf),
+        };
+        self.life.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -98,8 +108,12 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write_vectored(cx, bufs);
-        self.wrote(written)
+        let written = match self.transport() {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
+        self.life.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -107,18 +121,27 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        match self.transport() {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+        match self.transport() {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            // Says goodbye first (RFC 8446 section 6.1): a client can tell an end from a cut.
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 
 impl Drop for ClientSocket {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            self.life.leave(stream);
+        match self.stream.take() {
+            Some(Transport::Plain(stream)) => self.life.leave(stream),
+            Some(Transport::Tls(stream)) => self.life.leave(stream.into_inner().0.stream),
+            None => {}
         }
     }
 }

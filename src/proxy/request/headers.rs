@@ -2,13 +2,20 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
+
+use crate::proxy::client::tls::Shown;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// RFC 9440.
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const X_CLIENT_CERT_VERIFIED: HeaderName = HeaderName::from_static("x-client-cert-verified");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What we tell the endpoint about the client.
@@ -16,6 +23,9 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) client: &'a HeaderValue,
     pub(crate) port: &'a HeaderValue,
     pub(crate) request_id: &'a HeaderValue,
+    pub(crate) scheme: &'a Scheme,
+    /// What it showed of itself, if it was asked to.
+    pub(crate) shown: Option<&'a Shown>,
 }
 
 /// Makes a client's fields fit for an endpoint.
@@ -31,9 +41,18 @@ pub(crate) fn to_endpoint(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
         headers.insert(X_FORWARDED_HOST, host);
     }
     headers.insert(X_FORWARDED_FOR, forwarding.client.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let https = *forwarding.scheme == Scheme::HTTPS;
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if https { "https" } else { "http" }));
     headers.insert(X_FORWARDED_PORT, forwarding.port.clone());
     headers.insert(X_REQUEST_ID, forwarding.request_id.clone());
+    if let Some(Shown { verified, subject, certificate }) = forwarding.shown {
+        headers.insert(X_CLIENT_CERT_VERIFIED, verified.clone());
+        for (name, value) in [(X_CLIENT_CERT_SUBJECT, subject), (CLIENT_CERT, certificate)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
 }
 
 /// Makes an endpoint's fields fit for a client.
@@ -108,8 +127,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 fn is_managed(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "expect"
+        "client-cert"
+            | "client-cert-chain"
+            | "expect"
             | "forwarded"
+            | "x-client-cert-subject"
+            | "x-client-cert-verified"
+            | "x-forwarded-client-cert"
             | "x-forwarded-for"
             | "x-forwarded-host"
             | "x-forwarded-port"
@@ -176,7 +200,13 @@ mod tests {
         let value = HeaderValue::from_static;
         to_endpoint(
             &mut headers,
-            &Forwarding { client: &value("192.0.2.1"), port: &value("80"), request_id: &value("id") },
+            &Forwarding {
+                client: &value("192.0.2.1"),
+                port: &value("80"),
+                request_id: &value("id"),
+                scheme: &Scheme::HTTP,
+                shown: None,
+            },
         );
         headers
     }
@@ -223,6 +253,13 @@ mod tests {
             ("forwarded", "for=10.0.0.1"),
             ("x-real-ip", "10.0.0.1"),
             ("x-request-id", "theirs"),
+            ("client-cert", ":AAAA:"),
+            ("client_cert", ":AAAA:"),
+            ("client-cert-chain", ":AAAA:"),
+            ("x-client-cert-subject", "CN=admin"),
+            ("x_client_cert-subject", "CN=admin"),
+            ("x-client-cert-verified", "true"),
+            ("x-forwarded-client-cert", "Subject=admin"),
             ("content_length", "5"),
             ("x_custom", "stays"),
         ]);
@@ -232,6 +269,8 @@ mod tests {
         for name in ["x_forwarded_for", "x-forwarded_for", "forwarded", "x-real-ip", "content_length"] {
             assert!(!kept.contains_key(name), "{name}");
         }
+        let certified: Vec<_> = kept.keys().filter(|name| name.as_str().contains("cert")).collect();
+        assert_eq!(certified, Vec::<&HeaderName>::new());
     }
 
     #[test]

@@ -5,5 +5,6 @@ pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod hold;
 pub(crate) mod normalize;
+pub(crate) mod redirect;
 pub(crate) mod respond;
 pub(crate) mod upload;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::respond::Refusal;
@@ -24,7 +24,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: Cow<'a, str>,
 }
 
-/// An authority as far as it matters: what no port means and port 80 are the same.
+/// An authority as far as it matters: no port, and the one that no port means, are the same.
 #[derive(PartialEq)]
 struct Authority<'a> {
     host: Cow<'a, str>,
@@ -33,12 +33,13 @@ struct Authority<'a> {
 
 /// Brings a request into the form that routing and endpoints see: exactly one `Host` (RFC 9112 section 3.2), a target
 /// in origin form, framing that can be read in one way.
-pub(crate) fn level(parts: &mut Parts) -> Result<(), Refusal> {
+pub(crate) fn level(parts: &mut Parts, scheme: &Scheme) -> Result<(), Refusal> {
     refuse_methods(parts)?;
     refuse_framing(&parts.headers)?;
-    let named = named_host(parts)?;
+    let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let named = named_host(parts, default_port)?;
     if let Some(target) = parts.uri.authority() {
-        let asked = authority(target.as_str()).ok_or(Refusal::BadHost)?;
+        let asked = authority(target.as_str(), default_port).ok_or(Refusal::BadHost)?;
         let contradicts = named.is_some_and(|named| named != asked);
         if contradicts || !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
             return Err(Refusal::BadHost);
@@ -56,7 +57,11 @@ pub(crate) fn level(parts: &mut Parts) -> Result<(), Refusal> {
 /// What a levelled request asks for.
 pub(crate) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
     let host = match parts.headers.get(HOST) {
-        Some(value) => authority(value.to_str().map_err(|_| Refusal::BadHost)?).ok_or(Refusal::BadHost)?.host,
+        Some(value) => {
+            let host = value.to_str().map_err(|_| Refusal::BadHost)?;
+            // Whatever the port: it is not compared.
+            authority(host, 80).ok_or(Refusal::BadHost)?.host
+        }
         None => Cow::Borrowed(""),
     };
     Ok(Asked { host, path: path(parts.uri.path())? })
@@ -104,7 +109,7 @@ fn refuse_framing(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The host that the field names, if the version of HTTP allows for none.
-fn named_host(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
+fn named_host(parts: &Parts, default_port: u16) -> Result<Option<Authority<'_>>, Refusal> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(None),
@@ -114,7 +119,7 @@ fn named_host(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
                 // RFC 9110 section 7.2: empty when the target has no authority.
                 return Ok(None);
             }
-            authority(host).map(Some).ok_or(Refusal::BadHost)
+            authority(host, default_port).map(Some).ok_or(Refusal::BadHost)
         }
         _ => Err(Refusal::BadHost),
     }
@@ -132,8 +137,8 @@ fn origin_form(uri: &Uri) -> Uri {
     }
 }
 
-/// `Shop.Example.:80` is host `shop.example`, port 80, which is also what no port means.
-fn authority(text: &str) -> Option<Authority<'_>> {
+/// `Shop.Example.:80` is host `shop.example`, port 80, which over HTTP is also what no port means.
+fn authority(text: &str, default_port: u16) -> Option<Authority<'_>> {
     if text.is_empty() {
         return Some(Authority { host: Cow::Borrowed(""), port: None });
     }
@@ -151,7 +156,7 @@ fn authority(text: &str) -> Option<Authority<'_>> {
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
         _ => return None,
     };
-    Some(Authority { host: level_host(host)?, port: port.filter(|port| *port != 80) })
+    Some(Authority { host: level_host(host)?, port: port.filter(|port| *port != default_port) })
 }
 
 fn level_host(host: &str) -> Option<Cow<'_, str>> {
@@ -248,9 +253,23 @@ mod tests {
 
     fn host_of(uri: &str, version: Version, fields: &[(&str, &str)]) -> Option<String> {
         let mut parts = parts("GET", uri, version, fields);
-        level(&mut parts).ok()?;
+        level(&mut parts, &Scheme::HTTP).ok()?;
         let asked = asked(&parts).ok()?;
         Some(asked.host.into_owned())
+    }
+
+    #[test]
+    fn the_port_that_no_port_means_is_the_schemes() {
+        for (scheme, port, same) in [
+            (Scheme::HTTP, 80, true),
+            (Scheme::HTTP, 443, false),
+            (Scheme::HTTPS, 443, true),
+            (Scheme::HTTPS, 80, false),
+        ] {
+            let named = format!("a:{port}");
+            let mut parts = parts("GET", "https://a/", Version::HTTP_2, &[("host", &named)]);
+            assert_eq!(level(&mut parts, &scheme).is_ok(), same, "{scheme} {port}");
+        }
     }
 
     #[test]
@@ -297,7 +316,7 @@ mod tests {
     #[test]
     fn the_authority_becomes_the_host_field_and_leaves_the_target() {
         let mut parts = parts("GET", "http://Shop.example:81/a?q", Version::HTTP_2, &[]);
-        level(&mut parts).unwrap();
+        level(&mut parts, &Scheme::HTTP).unwrap();
         assert_eq!(parts.headers.get(HOST).unwrap(), "Shop.example:81");
         assert_eq!(parts.uri.to_string(), "/a?q");
     }
@@ -306,7 +325,7 @@ mod tests {
     fn a_target_without_a_path_is_of_the_root() {
         for (uri, target) in [("http://a", "/"), ("http://a?q", "/?q"), ("http://a/?q", "/?q")] {
             let mut parts = parts("GET", uri, Version::HTTP_11, &[("host", "a")]);
-            level(&mut parts).unwrap();
+            level(&mut parts, &Scheme::HTTP).unwrap();
             assert_eq!(parts.uri.to_string(), target, "{uri}");
         }
     }
@@ -315,7 +334,7 @@ mod tests {
     fn methods_that_make_no_sense_here_are_refused() {
         for (method, uri) in [("CONNECT", "a:80"), ("TRACE", "/"), ("GET", "*"), ("OPTIONS", "*")] {
             let mut parts = parts(method, uri, Version::HTTP_11, &[("host", "a")]);
-            assert!(level(&mut parts).is_err(), "{method} {uri}");
+            assert!(level(&mut parts, &Scheme::HTTP).is_err(), "{method} {uri}");
         }
     }
 
@@ -332,7 +351,7 @@ mod tests {
         ] {
             let fields = [fields, &[("host", "a")]].concat();
             let mut parts = parts("POST", "/", Version::HTTP_11, &fields);
-            assert_eq!(level(&mut parts).is_ok(), fine, "{fields:?}");
+            assert_eq!(level(&mut parts, &Scheme::HTTP).is_ok(), fine, "{fields:?}");
         }
     }
 

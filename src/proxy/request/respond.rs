@@ -21,6 +21,10 @@ pub(crate) enum Refusal {
     BadFraming,
     UnknownCoding,
     Method,
+    /// It belongs on a connection that names its host (RFC 9110 section 15.5.20).
+    Misdirected,
+    /// It belongs where TLS is spoken.
+    ToHttps,
     /// `OPTIONS *`: not refused really; it asks about us.
     OptionsOfAll,
     NoRoute,
@@ -53,6 +57,8 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::ToHttps => StatusCode::PERMANENT_REDIRECT,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::GrpcOverHttp1 => StatusCode::NOT_IMPLEMENTED,
@@ -72,10 +78,11 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::UnknownCoding
             | Self::Method
+            | Self::Misdirected
             | Self::BadDeadline
             | Self::GrpcOverHttp1 => Some(ErrorReason::HttpRequestError),
             Self::Overdue => Some(ErrorReason::HttpResponseTimeout),
-            Self::OptionsOfAll => None,
+            Self::OptionsOfAll | Self::ToHttps => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
             Self::Attempt(error) => Some(error.reason()),
@@ -91,6 +98,8 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::UnknownCoding
             | Self::Method
+            | Self::Misdirected
+            | Self::ToHttps
             | Self::OptionsOfAll
             | Self::BadDeadline
             | Self::GrpcOverHttp1
@@ -138,7 +147,9 @@ impl Refusal {
     }
 
     fn describe(self, headers: &mut HeaderMap) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self != Self::ToHttps {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         if let Some(reason) = self.reason()
             && let Ok(status) = HeaderValue::try_from(format!("adit; error={}", reason.as_str()))
         {
@@ -166,7 +177,9 @@ impl Refusal {
             | Self::TargetTooLong
             | Self::Method
             | Self::Attempt(AttemptError::Client(_)) => true,
-            Self::OptionsOfAll
+            Self::Misdirected
+            | Self::ToHttps
+            | Self::OptionsOfAll
             | Self::NoRoute
             | Self::Held
             | Self::BadDeadline
@@ -201,6 +214,10 @@ impl Refusal {
             Self::BadFraming => "The length of the request's body is ambiguous.".into(),
             Self::UnknownCoding => "The only transfer coding known here is chunked.".into(),
             Self::Method => "This method is not served.".into(),
+            Self::Misdirected => {
+                "This connection's certificate is not for the request's host; make another connection.".into()
+            }
+            Self::ToHttps => "This is served over TLS; see the Location.".into(),
             Self::OptionsOfAll => String::new(),
             Self::NoRoute => "No service has a route for this host and path.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
