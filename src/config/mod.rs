@@ -23,6 +23,7 @@ mod size;
 pub mod spec;
 mod strategy;
 mod suggest;
+mod upgrades;
 mod value;
 
 use toml::de::DeTable;

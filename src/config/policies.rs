@@ -12,6 +12,7 @@ use super::reader::Table;
 use super::rescue::Handling;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
+use super::upgrades::upgrades;
 use super::value::Value;
 use crate::domain::routing::{Affinity, Override, Policy, Timeouts};
 
@@ -61,6 +62,7 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
         rescue: handling.rescue,
         on_missing: handling.on_missing,
         preview_host: handling.preview_host.map(|(host, _)| host),
+        upgrades: upgrades(service),
         eject_after: eject.consecutive_failures,
     }
 }
@@ -72,6 +74,7 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
         response: table.duration("response", MILLISECOND..=DAY, default.response),
         idle: table.duration("idle", MILLISECOND..=DAY, default.idle),
         request: table.value("request").and_then(|value| value.duration(&(MILLISECOND..=DAY))),
+        tunnel: table.duration("tunnel", MILLISECOND..=DAY, default.tunnel),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum AttemptError {
     ResponseTimeout,
     /// What came is not HTTP, or not an answer to this request.
     Malformed,
+    /// It agreed to another protocol than the one that was asked for.
+    UpgradeFailed,
     /// The answer broke off, or stood still for too long.
     Incomplete,
     /// The client's body could not be passed on.
@@ -61,6 +63,7 @@ impl AttemptError {
             | Self::Terminated
             | Self::ResponseTimeout
             | Self::Malformed
+            | Self::UpgradeFailed
             | Self::Incomplete => Fault::Endpoint,
         }
     }
@@ -74,6 +77,7 @@ impl AttemptError {
             Self::Terminated => ErrorReason::ConnectionTerminated,
             Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
             Self::Malformed => ErrorReason::HttpProtocolError,
+            Self::UpgradeFailed => ErrorReason::HttpUpgradeFailed,
             Self::Incomplete => ErrorReason::HttpResponseIncomplete,
             Self::Client(_) => ErrorReason::HttpRequestError,
         }
@@ -82,7 +86,9 @@ impl AttemptError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoEndpoint | Self::NoSocket => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused | Self::Terminated | Self::Malformed | Self::Incomplete => StatusCode::BAD_GATEWAY,
+            Self::Refused | Self::Terminated | Self::Malformed | Self::UpgradeFailed | Self::Incomplete => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
@@ -120,6 +126,7 @@ impl fmt::Display for AttemptError {
             Self::Terminated => "The endpoint closed the connection without an answer.",
             Self::ResponseTimeout => "The endpoint did not answer in time.",
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
+            Self::UpgradeFailed => "The endpoint agreed to another protocol than the one asked for.",
             Self::Incomplete => "The endpoint's answer broke off.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",

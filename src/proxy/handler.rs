@@ -3,10 +3,12 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Download};
@@ -21,6 +23,7 @@ use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::respond::{Form, Refusal};
 use super::request::upload::{KEPT, Repeat, Upload};
+use super::tunnel::{self, ask};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
 use crate::domain::routing::{RequestParts, Role};
@@ -31,12 +34,15 @@ pub(super) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Incoming>,
-) -> Response<Answer> {
+) -> Response<Either<Answer, Empty<Bytes>>> {
     let mut exchange = Exchange::begin(worker, client, &request);
     let form = Form::wanted(request.headers());
     match serve(&mut exchange, request).await {
-        Ok(response) => response.map(|download| Answer::endpoint(download, exchange)),
-        Err(refusal) => refuse(exchange, refusal, form),
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            tunnel::open(response, exchange).map(Either::Right)
+        }
+        Ok(response) => response.map(|download| Either::Left(Answer::endpoint(download, exchange))),
+        Err(refusal) => refuse(exchange, refusal, form).map(Either::Left),
     }
 }
 
@@ -60,7 +66,11 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
         .with_body(&body, &found.service);
     let timeouts = found.service.policy.timeouts;
-    let outbound = prepare(exchange, parts, body, &found.service, aid);
+    let protocol = ask::asked(&parts, &body, &found.service.policy.upgrades);
+    let mut outbound = prepare(exchange, parts, body, &found.service, aid);
+    if let Some(protocol) = &protocol {
+        ask::ask(outbound.headers(), protocol);
+    }
     let to = Destination {
         view: found.view,
         service: found.service,
@@ -68,12 +78,16 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
         role: assignment.role,
         timeouts,
         whole: timeouts.request.map(|limit| exchange.work_began() + limit),
-        connections: Connections::Any,
+        // After a 101 no other request can have it.
+        connections: if protocol.is_some() { Connections::New } else { Connections::Any },
     };
     let mut response = rescue::ask(exchange, to, outbound, aid).await?;
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
+    if let (Some(protocol), StatusCode::SWITCHING_PROTOCOLS) = (protocol, response.status()) {
+        ask::agree(response.headers_mut(), protocol);
+    }
     if let Some(cookie) = assignment.cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -6,6 +6,7 @@ mod evidence;
 mod line;
 mod sample;
 mod second;
+mod switched;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -70,6 +71,9 @@ pub(super) struct Exchange {
     failure: Option<ErrorReason>,
     rescued: bool,
     blame: Blame,
+    /// It ended in a tunnel, which writes its line in the log.
+    is_tunnel: bool,
+    tunnelled_in: u64,
     closed: bool,
 }
 
@@ -118,6 +122,8 @@ impl Exchange {
             failure: None,
             rescued: false,
             blame: Blame::Nobody,
+            is_tunnel: false,
+            tunnelled_in: 0,
             closed: false,
         })
     }
@@ -250,7 +256,9 @@ impl Exchange {
         if end != End::ClientLeft {
             self.give_evidence();
         }
-        self.log(code, took);
+        if !self.is_tunnel {
+            self.log(code, took);
+        }
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
             self.client.life.body_left_unread();
         }
@@ -312,7 +320,7 @@ impl Exchange {
     }
 
     fn bytes_in(&self) -> u64 {
-        self.upload.as_ref().map_or(0, |upload| upload.bytes())
+        self.upload.as_ref().map_or(self.tunnelled_in, |upload| upload.bytes())
     }
 }
 

@@ -8,6 +8,7 @@ mod policy;
 mod rescue;
 mod snapshot;
 mod split;
+mod upgrades;
 
 pub use balance::pick;
 pub use hold::{Hold, HoldTerms};
@@ -17,3 +18,4 @@ pub use policy::{Affinity, Override, Policy, Timeouts};
 pub use rescue::{Budget, OnMissing, Rescue, Statuses};
 pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
 pub use split::{Arm, Point, Role, Salt, Split};
+pub use upgrades::{NotAProtocol, Upgrades};

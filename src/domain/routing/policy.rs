@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{OnMissing, Rescue};
+use super::{OnMissing, Rescue, Upgrades};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Policy {
     pub on_missing: OnMissing,
     /// Requests to this host go to the canary, whatever its weight; `None`: there is no such host. Lower case.
     pub preview_host: Option<Box<str>>,
+    /// Which other protocols its clients may change to.
+    pub upgrades: Upgrades,
     /// Failures in a row after which control looks whether to eject the endpoint.
     pub eject_after: u32,
 }
@@ -37,6 +39,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For the whole exchange; `None` (default): no limit.
     pub request: Option<Duration>,
+    /// Without a byte either way on a connection that changed to another protocol. Default 1 h.
+    pub tunnel: Duration,
 }
 
 impl Default for Timeouts {
@@ -46,6 +50,7 @@ impl Default for Timeouts {
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             request: None,
+            tunnel: Duration::from_secs(3600),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One client's connection: which protocol it speaks, and serving it until it ends or is told to.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,7 @@ use super::stream::Stream;
 use crate::clock::Clock;
 use crate::proxy::Listener;
 use crate::proxy::handler::handle;
+use crate::proxy::tunnel::Opening;
 use crate::proxy::worker::Worker;
 
 const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,6 +56,8 @@ pub(crate) struct Client {
     /// How it speaks to us.
     pub(crate) scheme: Scheme,
     pub(crate) life: Rc<Life>,
+    /// What the connection becomes once its last answer is out.
+    pub(crate) opening: RefCell<Option<Opening>>,
 }
 
 enum Protocol {
@@ -72,7 +76,15 @@ impl Client {
     pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { listener, ip, name, port: HeaderValue::from(local.port()), scheme: Scheme::HTTP, life }
+        Self {
+            listener,
+            ip,
+            name,
+            port: HeaderValue::from(local.port()),
+            scheme: Scheme::HTTP,
+            life,
+            opening: RefCell::default(),
+        }
     }
 }
 
@@ -117,18 +129,27 @@ async fn sniff(stream: &mut TcpStream, ahead: &mut Ahead, life: &Life) -> Option
 }
 
 async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
-    let life = client.life.clone();
+    let (life, caller) = (client.life.clone(), client.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = handle(worker.clone(), client.clone(), request);
+        let answer = handle(worker.clone(), caller.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     // hyper's own limit on heads also ends idle connections; `Life` tells the two apart.
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
         .header_read_timeout(None)
         .keep_alive(life.ending() == Ending::Not)
         .serve_connection(socket, service);
-    drive(&life, connection, http1::Connection::graceful_shutdown).await;
+    let well = drive(&life, &mut connection, |connection| {
+        Pin::new(&mut **connection.get_mut()).graceful_shutdown();
+    });
+    let well = well.await;
+    // Taken out in any case: whatever it was, it goes no further than this.
+    let opening = client.opening.take();
+    if let Some(opening) = opening.filter(|_| well) {
+        let left = connection.into_parts();
+        opening.run(left.io.into_inner(), left.read_buf, &life).await;
+    }
 }
 
 async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
@@ -153,17 +174,23 @@ async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<Cli
     drive(&life, connection, http2::Connection::graceful_shutdown).await;
 }
 
-/// Polls a connection until it ends, and passes on what its [`Life`] is told.
-async fn drive<C, E>(life: &Life, connection: C, bid_farewell: impl Fn(Pin<&mut C>))
+/// Polls a connection until it ends, and passes on what its [`Life`] is told. Whether it ended well, and by itself.
+async fn drive<C, E>(life: &Life, connection: C, bid_farewell: impl Fn(Pin<&mut C>)) -> bool
 where
     C: Future<Output = Result<(), E>>,
 {
     let mut connection = pin!(connection);
     // Whoever came while the worker was draining was told to close after its first request.
     let mut told = life.ending();
-    // An error ends the connection; what it cost is in the record of the exchange it broke.
-    while or_told(life, told, connection.as_mut()).await.is_none() && life.ending() != Ending::Now {
+    loop {
+        // An error ends the connection; what it cost is in the record of the exchange it broke.
+        if let Some(ended) = or_told(life, told, connection.as_mut()).await {
+            return ended.is_ok();
+        }
         told = life.ending();
+        if told == Ending::Now {
+            return false;
+        }
         bid_farewell(connection.as_mut());
     }
 }

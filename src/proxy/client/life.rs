@@ -24,6 +24,7 @@ const DRAINING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Life {
     http2: Cell<bool>,
+    tunnel: Cell<bool>,
     requests: Cell<u64>,
     open: Cell<u32>,
     head: Cell<bool>,
@@ -79,6 +80,7 @@ impl Life {
     pub(crate) fn new(now: Timestamp, chance: f64) -> Self {
         Self {
             http2: Cell::new(false),
+            tunnel: Cell::new(false),
             requests: Cell::new(0),
             open: Cell::new(0),
             head: Cell::new(false),
@@ -98,6 +100,11 @@ impl Life {
 
     pub(crate) fn speaks_http2(&self) {
         self.http2.set(true);
+    }
+
+    /// From now on it carries another protocol, which has rules of its own.
+    pub(crate) fn is_a_tunnel(&self) {
+        self.tunnel.set(true);
     }
 
     pub(crate) fn request_began(&self) {
@@ -207,7 +214,9 @@ impl Life {
     }
 
     fn stage(&self) -> (Stage, u64) {
-        if self.blocked.get() {
+        if self.tunnel.get() {
+            (Stage::Busy, 0)
+        } else if self.blocked.get() {
             (Stage::Blocked, self.writes.get())
         } else if self.open.get() > 0 {
             (Stage::Busy, 0)

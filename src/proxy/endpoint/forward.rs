@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::pool::{Connection, Patience, Pool, SendError};
@@ -237,6 +237,10 @@ impl Outbound {
     pub(crate) fn only_copy(&self) -> Self {
         let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
+    pub(crate) fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.parts.headers
     }
 
     /// One that a connection gave back.

@@ -4,3 +4,4 @@ pub(crate) mod forward;
 pub(crate) mod pool;
 pub(crate) mod rescue;
 pub(crate) mod socket;
+pub(crate) mod switch;

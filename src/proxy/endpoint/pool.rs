@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::header::UPGRADE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::socket::EndpointSocket;
+use super::switch::{Left, Switch};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId};
@@ -24,6 +27,7 @@ use crate::domain::stats::{EndpointCells, EndpointCounts};
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
 use crate::proxy::request::upload::{RequestBody, Upload};
+use crate::proxy::tunnel::ask::agrees;
 
 /// Below 5 s, after which Node and others close.
 const IDLE: Duration = Duration::from_secs(4);
@@ -60,6 +64,9 @@ pub(crate) struct Connection {
     pub(crate) alarm: Alarm,
     dies: Timestamp,
     idle: Duration,
+    switch: Switch,
+    /// The protocol that was asked for, and where the socket comes when the endpoint agrees.
+    asked: Option<(HeaderValue, oneshot::Receiver<Left>)>,
 }
 
 /// How long to wait for an answer.
@@ -172,11 +179,11 @@ impl Connection {
             .handshake(socket)
             .await
             .map_err(|_| AttemptError::Terminated)?;
-        // Its errors reach the request that is under way; when none is, there is nobody to tell.
-        let task =
-            tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
+        let switch = Switch::default();
+        let task = tokio::task::spawn_local(switch.clone().drive(connection)).abort_handle();
         let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Ok(Self { sender, task, heard, alarm: Alarm::new(clock.clone()), dies, idle: IDLE })
+        let alarm = Alarm::new(clock.clone());
+        Ok(Self { sender, task, heard, alarm, dies, idle: IDLE, switch, asked: None })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -186,6 +193,8 @@ impl Connection {
         patience: &Patience,
     ) -> Result<Response<Incoming>, SendError> {
         self.heard.set(false);
+        let protocol = request.headers().get(UPGRADE);
+        self.asked = protocol.map(|protocol| (protocol.clone(), self.switch.expect()));
         let mut answer = pin!(self.sender.try_send_request(request));
         let alarm = &mut self.alarm;
         alarm.set(patience.begin());
@@ -213,8 +222,18 @@ impl Connection {
         }
     }
 
-    /// Takes only what can be an answer: 101 was not asked for, and codes end at 599.
+    /// Takes only what can be an answer: 101 to what was asked for, and codes end at 599.
     fn accept(&mut self, response: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return match &self.asked {
+                Some((protocol, _)) if agrees(response.headers(), protocol) => Ok(response),
+                Some(_) => Err(SendError::Failed(AttemptError::UpgradeFailed)),
+                None => Err(SendError::Failed(AttemptError::Malformed)),
+            };
+        }
+        if self.asked.take().is_some() {
+            self.switch.forget();
+        }
         if !(200..600).contains(&response.status().as_u16()) {
             return Err(SendError::Failed(AttemptError::Malformed));
         }
@@ -223,6 +242,12 @@ impl Connection {
             self.idle = IDLE.min(idle.saturating_sub(Duration::from_secs(1)));
         }
         Ok(response)
+    }
+
+    /// The socket, after a 101.
+    pub(crate) async fn taken_over(mut self) -> Option<Left> {
+        let (_, left) = self.asked.take()?;
+        left.await.ok()
     }
 
     fn failed(&self, error: &hyper::Error, patience: &Patience) -> SendError {

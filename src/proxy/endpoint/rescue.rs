@@ -187,7 +187,7 @@ impl Destination {
             // One that has been open for a while may be closed at the other end: there is no second try.
             connections: match cause {
                 Cause::Failed => Connections::New,
-                Cause::Missing => Connections::Any,
+                Cause::Missing => self.connections,
             },
         })
     }
