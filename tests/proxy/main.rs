@@ -12,5 +12,8 @@ mod http2;
 mod requests;
 mod rescue;
 mod split;
+mod switch;
+mod tunnel;
+mod tunnel_ends;
 mod wire;
 mod world;
