@@ -28,3 +28,4 @@ mod simulate;
 mod splitting;
 mod strategies;
 mod undo;
+mod websocket;
