@@ -190,7 +190,8 @@ impl Worker {
         }
         let listed = Listed::new(self, life.clone());
         let client = Rc::new(Client::new(listener.clone(), peer, local, life));
-        let served = connection::serve(self.clone(), client, stream);
+        // In a box: a future that is moved into another is kept twice there, and twice again in the task.
+        let served = Box::pin(connection::serve(self.clone(), client, stream));
         self.spawn(async move {
             let _listed = listed;
             served.await;
