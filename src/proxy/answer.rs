@@ -21,6 +21,10 @@ pub(super) struct Answer {
     exchange: Box<Exchange>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "almost every answer is an endpoint's: a box would cost each one"
+)]
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),

@@ -66,8 +66,10 @@ pub(crate) struct Connection {
     idle: Duration,
     switch: Switch,
     /// The protocol that was asked for, and where the socket comes when the endpoint agrees.
-    asked: Option<(HeaderValue, oneshot::Receiver<Left>)>,
+    asked: Option<Box<Asked>>,
 }
+
+type Asked = (HeaderValue, oneshot::Receiver<Left>);
 
 /// How long to wait for an answer.
 pub(crate) struct Patience {
@@ -194,7 +196,7 @@ impl Connection {
     ) -> Result<Response<Incoming>, SendError> {
         self.heard.set(false);
         let protocol = request.headers().get(UPGRADE);
-        self.asked = protocol.map(|protocol| (protocol.clone(), self.switch.expect()));
+        self.asked = protocol.map(|protocol| Box::new((protocol.clone(), self.switch.expect())));
         let mut answer = pin!(self.sender.try_send_request(request));
         let alarm = &mut self.alarm;
         alarm.set(patience.begin());
@@ -225,7 +227,7 @@ impl Connection {
     /// Takes only what can be an answer: 101 to what was asked for, and codes end at 599.
     fn accept(&mut self, response: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match &self.asked {
+            return match self.asked.as_deref() {
                 Some((protocol, _)) if agrees(response.headers(), protocol) => Ok(response),
                 Some(_) => Err(SendError::Failed(AttemptError::UpgradeFailed)),
                 None => Err(SendError::Failed(AttemptError::Malformed)),
@@ -246,7 +248,7 @@ impl Connection {
 
     /// The socket, after a 101.
     pub(crate) async fn taken_over(mut self) -> Option<Left> {
-        let (_, left) = self.asked.take()?;
+        let (_, left) = *self.asked.take()?;
         left.await.ok()
     }
 
@@ -324,7 +326,7 @@ mod tests {
         for (text, seconds) in [("timeout=5", Some(5)), ("timeout=3, max=10", Some(3)), ("max=10", None)] {
             let headers = HeaderMap::from_iter([(
                 http::HeaderName::from_static("keep-alive"),
-                http::HeaderValue::from_static(text),
+                HeaderValue::from_static(text),
             )]);
             assert_eq!(keep_alive(&headers), seconds.map(Duration::from_secs), "{text}");
         }

@@ -84,7 +84,7 @@ impl Way {
         moved: &mut dyn FnMut(usize),
     ) -> Poll<Result<(), Broken>> {
         loop {
-            if let Poll::Pending = self.write(cx, sink, moved).map_err(|_| Broken::Sink)? {
+            if self.write(cx, sink, moved).map_err(|_| Broken::Sink)?.is_pending() {
                 return self.flush(cx, sink);
             }
             if let Course::Ends { .. } = course {
