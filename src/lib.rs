@@ -26,6 +26,7 @@
 //!   4 endpoint = version.pick(random)            less loaded of two, never an ejected one while another is left
 //!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries and rescue here
 //!   6 observe(response)                          counts when the BODY ends or breaks, not at the headers
+//!   7 tunnel                                     instead of a body, after a 101 that was asked for
 //! ```
 //!
 //! A worker that counts a canary's failure wakes control at once: a verdict never waits for a tick.
@@ -95,6 +96,7 @@
 //! | hold, release | the requests of a service wait (bounded); flow again |
 //! | rescue | a request that the canary failed is answered by stable; it still counts against the canary |
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
+//! | tunnel | two connections that changed to another protocol (WebSocket): bytes both ways, one request in the counts |
 //! | drain | stop sending new requests, let those in flight end, then close |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |
 //! | hook | an operator's URL that is asked before a rollout goes on, or told how it went |

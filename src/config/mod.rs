@@ -25,6 +25,7 @@ pub mod spec;
 mod strategy;
 mod suggest;
 mod tls;
+mod upgrades;
 mod value;
 
 use toml::de::DeTable;

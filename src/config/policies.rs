@@ -12,6 +12,7 @@ use super::reader::Table;
 use super::rescue::Handling;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
+use super::upgrades::upgrades;
 use super::value::Value;
 use crate::domain::routing::{Affinity, Connection, Override, Policy, Protocol, Timeouts};
 
@@ -87,6 +88,7 @@ pub(super) fn policy(
         rescue: handling.rescue,
         on_missing: handling.on_missing,
         preview_host: handling.preview_host.map(|(host, _)| host),
+        upgrades: upgrades(service),
         eject_after: eject.consecutive_failures,
     }
 }
@@ -99,6 +101,7 @@ fn timeouts(table: &mut Table<'_>) -> Timeouts {
         idle: table.duration("idle", MILLISECOND..=DAY, default.idle),
         stream_idle: table.duration("stream_idle", MILLISECOND..=DAY, default.stream_idle),
         request: table.value("request").and_then(|value| value.duration(&(MILLISECOND..=DAY))),
+        tunnel: table.duration("tunnel", MILLISECOND..=DAY, default.tunnel),
     }
 }
 

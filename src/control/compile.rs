@@ -57,19 +57,22 @@ fn split(state: &ServiceState, versions: &[Version]) -> Split {
     }
 }
 
-/// Health comes first: the share of a version without a ready endpoint goes to the others in proportion. When none has
-/// one, all keep theirs.
+/// Health comes first: the share of a version without a ready endpoint goes to the others in proportion; it stays among
+/// them with nothing. When none has one, all keep theirs.
 fn ready_shares<'a>(
     state: &ServiceState,
     weights: &'a [(VersionName, Weight)],
 ) -> Vec<(&'a VersionName, Weight)> {
-    let ready: Vec<_> = weights.iter().filter(|(name, _)| state.ready(name)).collect();
-    let whole: f64 = ready.iter().map(|(_, weight)| weight.percent()).sum();
+    let ready = |name: &VersionName| state.ready(name);
+    let whole: f64 = weights.iter().filter(|(name, _)| ready(name)).map(|(_, weight)| weight.percent()).sum();
     if whole <= 0.0 {
         return weights.iter().map(|(name, weight)| (name, *weight)).collect();
     }
-    let share = |weight: &Weight| Weight::from_percent((weight.percent() * 100.0 / whole).min(100.0));
-    ready.into_iter().filter_map(|(name, weight)| Some((name, share(weight).ok()?))).collect()
+    let share = |(name, weight): &'a (VersionName, Weight)| {
+        let percent = if ready(name) { (weight.percent() * 100.0 / whole).min(100.0) } else { 0.0 };
+        Some((name, Weight::from_percent(percent).ok()?))
+    };
+    weights.iter().filter_map(share).collect()
 }
 
 /// What divides clients in this rollout: the same on every replica and after every restart; another for every rollout,

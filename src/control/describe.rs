@@ -281,7 +281,7 @@ fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
         last_check: last.map(|last| last.result.to_string()),
         last_check_at: last.map(|last| rfc3339(last.at)),
         streak: check.streak,
-        in_flight: state.cells.workers.iter().map(|worker| worker.in_flight.get()).sum(),
+        in_flight: state.cells.busy(),
     }
 }
 

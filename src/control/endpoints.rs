@@ -205,6 +205,13 @@ impl VersionState {
     }
 }
 
+impl Drop for EndpointState {
+    /// Whichever way it left: nobody else could tell the workers that hold on to it.
+    fn drop(&mut self) {
+        self.cells.dismiss(true);
+    }
+}
+
 impl EndpointState {
     /// Passed its checks, is not ejected and not being drained.
     pub(crate) fn usable(&self) -> bool {

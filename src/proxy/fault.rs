@@ -42,6 +42,9 @@ pub(crate) enum AttemptError {
     /// What came is not HTTP, or not an answer to this request.
     Malformed,
     /// The answer broke off.
+    /// It agreed to another protocol than the one that was asked for.
+    UpgradeFailed,
+    /// The answer broke off, or stood still for too long.
     Incomplete,
     /// The answer stood still for too long.
     Stalled,
@@ -78,6 +81,7 @@ impl AttemptError {
             | Self::Terminated
             | Self::ResponseTimeout
             | Self::Malformed
+            | Self::UpgradeFailed
             | Self::Incomplete
             | Self::Stalled
             | Self::Codeless => Fault::Endpoint,
@@ -97,6 +101,7 @@ impl AttemptError {
             Self::Scolded => ErrorReason::ConnectionTerminated,
             Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
             Self::Malformed => ErrorReason::HttpProtocolError,
+            Self::UpgradeFailed => ErrorReason::HttpUpgradeFailed,
             Self::Incomplete | Self::Stalled | Self::Codeless => ErrorReason::HttpResponseIncomplete,
             Self::Client(_) => ErrorReason::HttpRequestError,
         }
@@ -111,6 +116,7 @@ impl AttemptError {
             | Self::Terminated
             | Self::Scolded
             | Self::Malformed
+            | Self::UpgradeFailed
             | Self::Incomplete
             | Self::Stalled
             | Self::Codeless => StatusCode::BAD_GATEWAY,
@@ -155,6 +161,7 @@ impl fmt::Display for AttemptError {
             Self::Scolded => "The endpoint closed the connection: too much was asked of it.",
             Self::ResponseTimeout => "The endpoint did not answer in time.",
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
+            Self::UpgradeFailed => "The endpoint agreed to another protocol than the one asked for.",
             Self::Incomplete => "The endpoint's answer broke off.",
             Self::Stalled => "The endpoint's answer stood still for too long.",
             Self::Codeless => "The endpoint's answer ended without grpc-status.",

@@ -4,12 +4,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Download, Silence};
@@ -25,6 +27,7 @@ use super::request::normalize::{asked, level, without_prefix};
 use super::request::redirect;
 use super::request::respond::{Form, Refusal};
 use super::request::upload::{KEPT, Repeat, Upload};
+use super::tunnel::{self, ask};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
 use crate::domain::routing::{Protocol, RequestParts, Role};
@@ -35,13 +38,16 @@ pub(super) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Incoming>,
-) -> Response<Answer> {
+) -> Response<Either<Answer, Empty<Bytes>>> {
     let hsts = client.listener.hsts.clone();
     let mut exchange = Exchange::begin(worker, client, &request);
     let form = Form::wanted(request.headers());
     let mut response = match serve(&mut exchange, request).await {
-        Ok(response) => response.map(|download| Answer::endpoint(download, exchange)),
-        Err(refusal) => refuse(exchange, refusal, form),
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            tunnel::open(response, exchange).map(Either::Right)
+        }
+        Ok(response) => response.map(|download| Either::Left(Answer::endpoint(download, exchange))),
+        Err(refusal) => refuse(exchange, refusal, form).map(Either::Left),
     };
     if let Some(hsts) = hsts {
         // An endpoint may know better.
@@ -86,10 +92,19 @@ async fn serve_at_leisure(
     let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
         .with_body(&body, &found.service);
     let timeouts = found.service.policy.timeouts;
-    if exchange.is_grpc() && found.service.policy.connection.protocol == Protocol::Http1 {
+    let spoken = found.service.policy.connection.protocol;
+    if exchange.is_grpc() && spoken == Protocol::Http1 {
         return Err(Refusal::GrpcOverHttp1);
     }
-    let outbound = prepare(exchange, parts, body, &found.service, aid);
+    // HTTP/2 has other ways to change what is spoken.
+    let protocol = match spoken {
+        Protocol::Http2 => None,
+        Protocol::Http1 | Protocol::Auto => ask::asked(&parts, &body, &found.service.policy.upgrades),
+    };
+    let mut outbound = prepare(exchange, parts, body, &found.service, aid);
+    if let Some(protocol) = &protocol {
+        ask::ask(outbound.headers(), protocol);
+    }
     let to = Destination {
         view: found.view,
         service: found.service,
@@ -97,13 +112,17 @@ async fn serve_at_leisure(
         role: assignment.role,
         timeouts,
         whole: timeouts.request.map(|limit| exchange.work_began() + limit),
-        connections: Connections::Any,
+        // After a 101 no other request can have it.
+        connections: if protocol.is_some() { Connections::Own } else { Connections::Any },
     };
     let mut response = rescue::ask(exchange, to, outbound, aid).await?;
     suit_to_stream(exchange, &mut response, timeouts.stream_idle);
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
+    if let (Some(protocol), StatusCode::SWITCHING_PROTOCOLS) = (protocol, response.status()) {
+        ask::agree(response.headers_mut(), protocol);
+    }
     if let Some(cookie) = assignment.cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -4,7 +4,7 @@
 //! The way of a request: `worker` accepts on the sockets of `client::listeners` -> `client::connection` finds the protocol
 //! -> `handler`, which reads as the steps: `request::normalize`, the snapshot's matcher, `request::assign`,
 //! `endpoint::forward` on a connection of `endpoint::pool` -> `answer` streams the body back -> `observe` counts when it
-//! has ended.
+//! has ended. A 101 that was asked for makes a `tunnel` of the two connections.
 
 mod alarm;
 mod answer;
@@ -14,6 +14,7 @@ mod fault;
 mod handler;
 mod observe;
 mod request;
+mod tunnel;
 mod view;
 mod worker;
 

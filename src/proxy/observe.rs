@@ -8,6 +8,7 @@ mod evidence;
 mod line;
 mod sample;
 mod second;
+mod switched;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -78,6 +79,9 @@ pub(super) struct Exchange {
     blame: Blame,
     /// `None`: it is no gRPC call.
     call: Option<Call>,
+    /// It ended in a tunnel, which writes its line in the log.
+    is_tunnel: bool,
+    tunnelled_in: u64,
     closed: bool,
 }
 
@@ -130,6 +134,8 @@ impl Exchange {
             rescued: false,
             blame: Blame::Nobody,
             call: is_grpc(request.headers()).then(Call::default),
+            is_tunnel: false,
+            tunnelled_in: 0,
             closed: false,
         })
     }
@@ -280,7 +286,9 @@ impl Exchange {
             End::Whole | End::Cut(_) => self.give_evidence(),
             End::ClientLeft | End::OutOfTime => {}
         }
-        self.log((code, grpc), took);
+        if !self.is_tunnel {
+            self.log((code, grpc), took);
+        }
         if self.has_body && !self.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
             self.client.life.body_left_unread();
         }
@@ -314,7 +322,7 @@ impl Exchange {
     }
 
     fn bytes_in(&self) -> u64 {
-        self.upload.as_ref().map_or(0, |upload| upload.bytes())
+        self.upload.as_ref().map_or(self.tunnelled_in, |upload| upload.bytes())
     }
 }
 

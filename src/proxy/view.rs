@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::endpoint::connect::Speech;
 use super::endpoint::pool::Pool;
-use crate::domain::routing::{Budget, EndpointId, Hold, Service, Snapshot, Standing, Version, pick};
+use crate::domain::routing::{Budget, EndpointId, Hold, Role, Service, Snapshot, Standing, Version, pick};
 use crate::domain::{Timestamp, Weight};
 
 /// One snapshot as one worker sees it.
@@ -21,6 +21,17 @@ pub(super) struct View {
     /// The services whose canary is called by a host of its own.
     previews: HashMap<Box<str>, usize>,
     worker: usize,
+}
+
+/// Where a version of an earlier view stands among those that get requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is one of them, or nothing is known: even with a share of nothing it is where requests may come again.
+    Share,
+    /// It is the canary, and gets nothing.
+    CanaryWithoutShare,
+    /// It is none of them.
+    Outside,
 }
 
 /// A service as one worker sees it: what a long exchange holds on to, instead of the whole snapshot.
@@ -96,6 +107,21 @@ impl View {
         })
     }
 
+    /// Where a version of a service of an earlier view stands now.
+    pub(super) fn place(&self, earlier: &Rc<ServiceView>, version: usize) -> Place {
+        let Some(service) = self.same_service(earlier).filter(|service| !service.split.arms().is_empty())
+        else {
+            return Place::Share;
+        };
+        let name = &earlier.versions[version].name;
+        let mut arms = service.split.arms().iter();
+        match arms.find(|arm| service.versions[arm.version].name == *name) {
+            None => Place::Outside,
+            Some(arm) if arm.role == Role::Canary && arm.weight == Weight::ZERO => Place::CanaryWithoutShare,
+            Some(_) => Place::Share,
+        }
+    }
+
     /// The less loaded of two endpoints of a version that are not among `tried`.
     pub(super) fn pick(&self, version: &Version, tried: &[EndpointId]) -> Option<Rc<Pool>> {
         let picked = pick(
@@ -105,7 +131,7 @@ impl View {
                 let counts = &endpoint.cells.workers;
                 // This worker's own load is a fair sample. On probation one request at a time means one in all.
                 let in_flight = match endpoint.standing {
-                    Standing::Ready => counts[self.worker].in_flight.get(),
+                    Standing::Ready => counts[self.worker].busy(),
                     Standing::Probation => counts.iter().map(|counts| counts.in_flight.get()).sum(),
                 };
                 u32::try_from(in_flight.max(0)).unwrap_or(u32::MAX)

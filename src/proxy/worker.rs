@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use super::client::connection::{self, Client, poll_again};
 use super::client::life::{Ending, Life};
 use super::fault::is_our_lack;
+use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
 use super::{Handshake, Listener, Shared, Vitals};
 use crate::clock::Clock;
@@ -42,6 +43,9 @@ pub(super) struct Worker {
     pub(super) log: RefCell<LogWriter>,
     pub(super) wake: Arc<Notify>,
     pub(super) published: Arc<Notify>,
+    pub(super) tunnels: OpenTunnels,
+    /// What tunnels read into: they own no buffers of their own.
+    pub(super) scratch: RefCell<Box<[u8]>>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
     connections: RefCell<HashMap<u64, Rc<Life>>>,
@@ -85,7 +89,7 @@ pub(super) async fn run(
     // An error means that nobody is left to tell us anything: stop.
     let told = phase.wait_for(|phase| *phase != Phase::Serving).await.map_or(Phase::Stopped, |phase| *phase);
     if told == Phase::Draining {
-        worker.begin_drain();
+        worker.begin_drain(drain);
         let deadline = worker.clock.now() + drain;
         tokio::select! {
             () = worker.empty(&mut accepting) => {}
@@ -105,6 +109,8 @@ impl Worker {
             log: RefCell::new(shared.log.writer()),
             wake: shared.wake.clone(),
             published: shared.published.clone(),
+            tunnels: OpenTunnels::default(),
+            scratch: RefCell::default(),
             live: RefCell::new(Cache::new(shared.live.clone())),
             view: RefCell::new(Rc::new(View::first(snapshot, index))),
             connections: RefCell::default(),
@@ -156,9 +162,11 @@ impl Worker {
         });
     }
 
-    fn begin_drain(&self) {
+    fn begin_drain(&self, drain: Duration) {
         self.draining.set(true);
         self.leaving.notify_waiters();
+        // The other half is for their goodbyes, and for the requests in flight.
+        self.tunnels.end_all(self.clock.now(), drain / 2);
         for life in self.connections.borrow().values() {
             life.end(Ending::Gently);
         }
@@ -187,7 +195,8 @@ impl Worker {
         }
         let listed = Listed::new(self, life.clone());
         let client = Client::new(listener.clone(), peer, local, life);
-        let served = connection::serve(self.clone(), client, stream);
+        // In a box: a future that is moved into another is kept twice there, and twice again in the task.
+        let served = Box::pin(connection::serve(self.clone(), client, stream));
         self.spawn(async move {
             let _listed = listed;
             served.await;
@@ -243,9 +252,9 @@ async fn keep_house(worker: Rc<Worker>) {
     for tick in 0_u32.. {
         worker.clock.sleep_until(worker.clock.now() + TICK).await;
         worker.log.borrow_mut().flush();
-        let view = worker.view();
+        let (view, now) = (worker.view(), worker.clock.now());
+        worker.tunnels.look(&view, now, tick % SWEEP == 0);
         if tick % SWEEP == 0 {
-            let now = worker.clock.now();
             view.reap(now);
             for life in worker.connections.borrow().values() {
                 life.look(now);

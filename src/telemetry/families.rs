@@ -99,6 +99,7 @@ pub(super) fn traffic(all: &mut Vec<MetricFamily>, counted: &[Counted<'_>]) {
     grpc_calls(counted).finish(all);
     durations(counted).finish(all);
     in_flight(counted).finish(all);
+    tunnels(counted).finish(all);
     let bytes_in = ("adit_request_bytes_total", "Body bytes received from clients.");
     let bytes_out = ("adit_response_bytes_total", "Body bytes sent to clients.");
     let retries = ("adit_retries_total", "Attempts after a request's first.");
@@ -170,9 +171,22 @@ fn durations(counted: &[Counted<'_>]) -> Family<3> {
 
 fn in_flight(counted: &[Counted<'_>]) -> Family<2> {
     let help = "Requests being answered now.";
-    let mut family = Family::gauge("adit_requests_in_flight", help, ["service", "version"]);
+    gauges(("adit_requests_in_flight", help), counted, |cells| cells.in_flight.get())
+}
+
+fn tunnels(counted: &[Counted<'_>]) -> Family<2> {
+    let help = "Connections that changed to another protocol (WebSocket) and are open.";
+    gauges(("adit_tunnels_open", help), counted, |cells| cells.tunnels.get())
+}
+
+fn gauges(
+    (name, help): (&'static str, &'static str),
+    counted: &[Counted<'_>],
+    read: impl Fn(&VersionCells) -> i64,
+) -> Family<2> {
+    let mut family = Family::gauge(name, help, ["service", "version"]);
     for of in counted {
-        let now: i64 = of.cells.iter().map(|cells| cells.in_flight.get()).sum();
+        let now: i64 = of.cells.iter().map(&read).sum();
         // A request may begin on one worker and end on another between two reads: never show less than none.
         family.sample([of.service, of.version], number(u64::try_from(now).unwrap_or(0)));
     }

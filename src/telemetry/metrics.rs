@@ -453,6 +453,7 @@ mod tests {
                 r#"adit_request_duration_seconds_sum{OF,code_class="2xx"}"#,
                 r#"adit_request_duration_seconds_count{OF,code_class="2xx"}"#,
                 "adit_requests_in_flight{OF}",
+                "adit_tunnels_open{OF}",
                 "adit_request_bytes_total{OF}",
                 "adit_response_bytes_total{OF}",
                 "adit_retries_total{OF}",

@@ -33,3 +33,4 @@ mod splitting;
 mod strategies;
 mod tls;
 mod undo;
+mod websocket;

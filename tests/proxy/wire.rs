@@ -85,6 +85,23 @@ impl Wire {
         }
     }
 
+    /// The next so many bytes; fewer at the end of the stream.
+    pub(crate) fn up_to(&mut self, length: usize) -> Vec<u8> {
+        while self.ahead.len() < length && self.more() > 0 {}
+        self.ahead.drain(..length.min(self.ahead.len())).collect()
+    }
+
+    /// All that is still to come.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.more() > 0 {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Says that nothing more comes from here.
+    pub(crate) fn end(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Whether the other side closed (or reset) the connection, once it does.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0; 1]) {

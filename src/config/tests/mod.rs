@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::spec::{AdminAddress, EndpointAddress, Traffic};
 use super::*;
 use crate::domain::rollout::{OnFailure, Plan, Promotion, Strategy};
-use crate::domain::routing::{Affinity, HostPattern};
+use crate::domain::routing::{Affinity, HostPattern, Upgrades};
 use crate::domain::{VersionName, Weight};
 
 const REFERENCE: &str = include_str!("../../../config/reference.toml");
@@ -128,6 +128,28 @@ fn what_the_reference_leaves_out_is_valid_too() {
         assert!(errors.contains(&format!("{pair} exclude each other")), "{errors}");
     }
     assert_eq!(errors.lines().count(), 2, "{errors}");
+}
+
+#[test]
+fn only_what_does_not_go_past_the_proxy_may_be_upgraded_to() {
+    let spec = |lines: &str| parse(&with_service_lines(lines), &no_env).expect("a valid config");
+    let policy = |lines: &str| spec(lines).services.values().next().expect("a service").policy.clone();
+    let protocol = |name: &str| Upgrades::protocol(name).expect("a name");
+    assert_eq!(policy("").upgrades, Upgrades::default());
+    assert_eq!(policy("upgrades = []").upgrades, Upgrades::NONE);
+    assert_eq!(
+        policy("upgrades = ['WebSocket', 'chat/2']").upgrades,
+        Upgrades::of(vec![protocol("websocket"), protocol("chat/2")])
+    );
+    assert_eq!(policy("timeouts.tunnel = '5m'").timeouts.tunnel.as_secs(), 300);
+    let errors = errors(&with_service_lines("upgrades = ['h2c', 'TLS/1.0', 'a b']"));
+    for told in [
+        "services.web.upgrades[0]: \"h2c\" can't be passed on: requests inside it would go past the routes and limits",
+        "services.web.upgrades[1]: \"TLS/1.0\" can't be passed on: nobody but the endpoint could read what is inside",
+        "services.web.upgrades[2]: \"a b\" is not a protocol's name",
+    ] {
+        assert!(errors.contains(told), "{told} is not in {errors}");
+    }
 }
 
 #[test]

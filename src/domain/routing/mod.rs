@@ -10,6 +10,7 @@ mod rescue;
 mod snapshot;
 mod split;
 mod spoken;
+mod upgrades;
 
 pub use balance::pick;
 pub use connection::{Connection, Identity, Protocol, Roots, Tls};
@@ -21,3 +22,4 @@ pub use rescue::{Budget, OnMissing, Rescue, Statuses};
 pub use snapshot::{Endpoint, EndpointId, Service, Snapshot, Standing, Version};
 pub use split::{Arm, Point, Role, Salt, Split};
 pub use spoken::Spoken;
+pub use upgrades::{NotAProtocol, Upgrades};

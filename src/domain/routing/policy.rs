@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Connection, OnMissing, Rescue};
+use super::{Connection, OnMissing, Rescue, Upgrades};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Policy {
     pub on_missing: OnMissing,
     /// Requests to this host go to the canary, whatever its weight; `None`: there is no such host. Lower case.
     pub preview_host: Option<Box<str>>,
+    /// Which other protocols its clients may change to.
+    pub upgrades: Upgrades,
     /// Failures in a row after which control looks whether to eject the endpoint.
     pub eject_after: u32,
 }
@@ -41,6 +43,8 @@ pub struct Timeouts {
     pub stream_idle: Duration,
     /// For the whole exchange; `None` (default): no limit.
     pub request: Option<Duration>,
+    /// Without a byte either way on a connection that changed to another protocol. Default 1 h.
+    pub tunnel: Duration,
 }
 
 impl Default for Timeouts {
@@ -51,6 +55,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             stream_idle: Duration::from_secs(300),
             request: None,
+            tunnel: Duration::from_secs(3600),
         }
     }
 }

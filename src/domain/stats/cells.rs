@@ -3,7 +3,7 @@
 
 use std::ops::Index;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::{CodeClass, ErrorReason, GrpcCode, Histogram, MethodLabel};
 
@@ -96,6 +96,8 @@ pub struct VersionCells {
     grpc: OnceLock<Box<[Count; GrpcCode::ALL.len()]>>,
     /// Requests being answered now.
     pub in_flight: Gauge,
+    /// Connections that changed to another protocol and are open.
+    pub tunnels: Gauge,
     /// Body bytes received from clients.
     pub request_bytes: Count,
     /// Body bytes sent to clients.
@@ -118,6 +120,7 @@ impl Default for VersionCells {
             errors: Default::default(),
             grpc: OnceLock::new(),
             in_flight: Gauge::default(),
+            tunnels: Gauge::default(),
             request_bytes: Count::default(),
             response_bytes: Count::default(),
             retries: Count::default(),
@@ -192,6 +195,7 @@ pub struct EndpointCells {
     /// What each worker counted.
     pub workers: PerWorker<EndpointCounts>,
     streak: AtomicU32,
+    dismissed: AtomicBool,
 }
 
 /// One worker's counters of one endpoint.
@@ -203,15 +207,29 @@ pub struct EndpointCounts {
     pub failures: Count,
     /// Attempts under way now.
     pub in_flight: Gauge,
+    /// Connections that changed to another protocol and are open.
+    pub tunnels: Gauge,
     /// 1 while the worker may give it requests: from the first snapshot that it saw the endpoint in until the first
     /// without it.
     pub open: Gauge,
 }
 
+impl EndpointCounts {
+    /// Requests in flight and open tunnels.
+    #[inline]
+    pub fn busy(&self) -> i64 {
+        self.in_flight.get() + self.tunnels.get()
+    }
+}
+
 impl EndpointCells {
     /// For so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { workers: PerWorker::new(workers), streak: AtomicU32::new(0) }
+        Self {
+            workers: PerWorker::new(workers),
+            streak: AtomicU32::new(0),
+            dismissed: AtomicBool::new(false),
+        }
     }
 
     /// Notes a good answer: the streak of failures is over.
@@ -229,11 +247,28 @@ impl EndpointCells {
         self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// Whether it has no request in flight and can't be given one any more, provided that it is in no newer snapshot.
+    /// Whether it has no request in flight and no tunnel, and can't be given one any more, provided that it is in no
+    /// newer snapshot.
     pub fn is_drained(&self) -> bool {
         // In this order: a worker that has let go counted everything that it gave before.
         let let_go = self.workers.iter().all(|worker| worker.open.get() == 0);
-        let_go && self.workers.iter().all(|worker| worker.in_flight.get() == 0)
+        let_go && self.busy() == 0
+    }
+
+    /// Requests in flight and open tunnels.
+    pub fn busy(&self) -> i64 {
+        self.workers.iter().map(EndpointCounts::busy).sum()
+    }
+
+    /// Control's word: the endpoint is about to go, or to be worked on. What would stay for hours ends. One that only
+    /// fails its checks, or is ejected, keeps what it has.
+    pub fn dismiss(&self, dismissed: bool) {
+        self.dismissed.store(dismissed, Ordering::Release);
+    }
+
+    /// Whether its tunnels must end.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// Failures in a row so far.

@@ -1,5 +1,6 @@
 //! One client's connection: which protocol it speaks, and serving it until it ends or is told to.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ use super::tls::{self, Session};
 use crate::clock::Clock;
 use crate::domain::routing::Spoken;
 use crate::proxy::handler::handle;
+use crate::proxy::tunnel::Opening;
 use crate::proxy::worker::Worker;
 use crate::proxy::{Handshake, Listener};
 
@@ -57,6 +59,8 @@ pub(crate) struct Client {
     /// `None`: in the clear.
     pub(crate) tls: Option<Box<Session>>,
     pub(crate) life: Rc<Life>,
+    /// What the connection becomes once its last answer is out.
+    pub(crate) opening: RefCell<Option<Opening>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl Client {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
         let (port, scheme) = (HeaderValue::from(local.port()), Scheme::HTTP);
-        Self { listener, ip, name, port, scheme, tls: None, life }
+        Self { listener, ip, name, port, scheme, tls: None, life, opening: RefCell::default() }
     }
 
     fn speaks_tls(&mut self, session: Session) {
@@ -171,18 +175,27 @@ async fn refuse_http1(mut socket: ClientSocket) {
 }
 
 async fn serve_http1(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
-    let life = client.life.clone();
+    let (life, caller) = (client.life.clone(), client.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = handle(worker.clone(), client.clone(), request);
+        let answer = handle(worker.clone(), caller.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     // hyper's own limit on heads also ends idle connections; `Life` tells the two apart.
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .max_buf_size(BUFFER)
         .header_read_timeout(None)
         .keep_alive(life.ending() == Ending::Not)
         .serve_connection(socket, service);
-    drive(&life, connection, http1::Connection::graceful_shutdown).await;
+    let well = drive(&life, &mut connection, |connection| {
+        Pin::new(&mut **connection.get_mut()).graceful_shutdown();
+    });
+    let well = well.await;
+    // Taken out in any case: whatever it was, it goes no further than this.
+    let opening = client.opening.take();
+    if let Some(opening) = opening.filter(|_| well) {
+        let left = connection.into_parts();
+        opening.run(left.io.into_inner(), left.read_buf, &life).await;
+    }
 }
 
 async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<ClientSocket>) {
@@ -207,17 +220,23 @@ async fn serve_http2(worker: Rc<Worker>, client: Rc<Client>, socket: TokioIo<Cli
     drive(&life, connection, http2::Connection::graceful_shutdown).await;
 }
 
-/// Polls a connection until it ends, and passes on what its [`Life`] is told.
-async fn drive<C, E>(life: &Life, connection: C, bid_farewell: impl Fn(Pin<&mut C>))
+/// Polls a connection until it ends, and passes on what its [`Life`] is told. Whether it ended well, and by itself.
+async fn drive<C, E>(life: &Life, connection: C, bid_farewell: impl Fn(Pin<&mut C>)) -> bool
 where
     C: Future<Output = Result<(), E>>,
 {
     let mut connection = pin!(connection);
     // Whoever came while the worker was draining was told to close after its first request.
     let mut told = life.ending();
-    // An error ends the connection; what it cost is in the record of the exchange it broke.
-    while or_told(life, told, connection.as_mut()).await.is_none() && life.ending() != Ending::Now {
+    loop {
+        // An error ends the connection; what it cost is in the record of the exchange it broke.
+        if let Some(ended) = or_told(life, told, connection.as_mut()).await {
+            return ended.is_ok();
+        }
         told = life.ending();
+        if told == Ending::Now {
+            return false;
+        }
         bid_farewell(connection.as_mut());
     }
 }

@@ -27,6 +27,7 @@ const DRAINING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Life {
     http2: Cell<bool>,
+    tunnel: Cell<bool>,
     requests: Cell<u64>,
     open: Cell<u32>,
     head: Cell<bool>,
@@ -85,6 +86,7 @@ impl Life {
     pub(crate) fn new(now: Timestamp, chance: f64) -> Self {
         Self {
             http2: Cell::new(false),
+            tunnel: Cell::new(false),
             requests: Cell::new(0),
             open: Cell::new(0),
             head: Cell::new(false),
@@ -116,6 +118,11 @@ impl Life {
 
     pub(crate) fn speaks_http2(&self) {
         self.http2.set(true);
+    }
+
+    /// From now on it carries another protocol, which has rules of its own.
+    pub(crate) fn is_a_tunnel(&self) {
+        self.tunnel.set(true);
     }
 
     pub(crate) fn request_began(&self) {
@@ -236,7 +243,9 @@ impl Life {
     fn stage(&self) -> (Stage, u64) {
         // Told to end or not are two stretches of time.
         let told = u64::from(self.ending.get() != Ending::Not);
-        if self.handshaking.get() {
+        if self.tunnel.get() {
+            (Stage::Busy, 0)
+        } else if self.handshaking.get() {
             (Stage::Handshake, told)
         } else if self.blocked.get() {
             (Stage::Blocked, self.writes.get())

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::patience::Patience;
 use super::pool::{Connection, Pool, SendError};
@@ -60,6 +60,8 @@ pub(crate) enum Connections {
     Any,
     /// A new one.
     New,
+    /// A new one in HTTP/1.1 that is not shared with others: what is spoken on it may change.
+    Own,
 }
 
 /// Why an endpoint gave no answer.
@@ -105,6 +107,17 @@ pub(crate) async fn forward(
     Err(last)
 }
 
+impl Connections {
+    /// Whether none that is open already will do. One that carries many is as good as a new one.
+    fn is_new(self, pool: &Pool) -> bool {
+        match self {
+            Self::Any => false,
+            Self::New => !pool.multiplexes(),
+            Self::Own => true,
+        }
+    }
+}
+
 impl Destination {
     /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
     fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
@@ -138,7 +151,7 @@ impl Destination {
             upload: outbound.upload.clone(),
         };
         // Of those that carry many none has been left alone for long: they are as good as new.
-        if self.connections == Connections::New && !pool.multiplexes() {
+        if self.connections.is_new(pool) {
             return self.send_on_new(exchange, pool, outbound, &patience).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
@@ -193,10 +206,11 @@ impl Destination {
     ) -> Result<Answered, Failed> {
         let began = patience.clock.now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
-        let mut connection = match pool.connect(&patience.clock, self.timeouts.connect.min(left)).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
-        };
+        let mut connection =
+            match pool.connect(&patience.clock, self.timeouts.connect.min(left), self.connections).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
+            };
         exchange.connected(patience.clock.now() - began);
         let view = exchange.worker.view();
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
@@ -259,6 +273,10 @@ impl Outbound {
     pub(crate) fn only_copy(&self) -> Self {
         let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
+    pub(crate) fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.parts.headers
     }
 
     /// One that a connection gave back.

@@ -4,22 +4,26 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::header::UPGRADE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::connect::{Dial, Socket};
 use super::patience::Patience;
 use super::pool::{AGE, SendError, is_answer};
 use super::socket::Line;
+use super::switch::{Left, Switch};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::routing::Protocol;
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
 use crate::proxy::request::upload::RequestBody;
+use crate::proxy::tunnel::ask::agrees;
 
 /// Below 5 s, after which Node and others close.
 const IDLE: Duration = Duration::from_secs(4);
@@ -46,7 +50,12 @@ pub(super) struct Connection {
     line: Rc<Line>,
     dies: Timestamp,
     idle: Duration,
+    switch: Switch,
+    /// The protocol that was asked for, and where the socket comes when the endpoint agrees.
+    asked: Option<Box<Asked>>,
 }
+
+type Asked = (HeaderValue, oneshot::Receiver<Left>);
 
 impl Waiting {
     /// A connection that was used before and is fit for another request.
@@ -107,11 +116,10 @@ impl Connection {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|_| AttemptError::Terminated)?;
-        // Its errors reach the request that is under way; when none is, there is nobody to tell.
-        let task =
-            tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
+        let switch = Switch::default();
+        let task = tokio::task::spawn_local(switch.clone().drive(connection)).abort_handle();
         let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Ok(Self { sender, task, line, dies, idle: IDLE })
+        Ok(Self { sender, task, line, dies, idle: IDLE, switch, asked: None })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -122,6 +130,8 @@ impl Connection {
         alarm: &mut Alarm,
     ) -> Result<Response<Incoming>, SendError> {
         let before = self.line.heard.get();
+        let protocol = request.headers().get(UPGRADE);
+        self.asked = protocol.map(|protocol| Box::new((protocol.clone(), self.switch.expect())));
         match patience.wait(alarm, self.sender.try_send_request(request)).await {
             None => Err(SendError::Failed(patience.ended())),
             Some(Ok(response)) => self.accept(response),
@@ -132,7 +142,24 @@ impl Connection {
         }
     }
 
+    /// The socket, after a 101.
+    pub(super) async fn taken_over(mut self) -> Option<Left> {
+        let (_, left) = *self.asked.take()?;
+        left.await.ok()
+    }
+
+    /// Takes only what can be an answer: 101 to what was asked for, and codes end at 599.
     fn accept(&mut self, response: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return match self.asked.as_deref() {
+                Some((protocol, _)) if agrees(response.headers(), protocol) => Ok(response),
+                Some(_) => Err(SendError::Failed(AttemptError::UpgradeFailed)),
+                None => Err(SendError::Failed(AttemptError::Malformed)),
+            };
+        }
+        if self.asked.take().is_some() {
+            self.switch.forget();
+        }
         if !is_answer(response.status()) {
             return Err(SendError::Failed(AttemptError::Malformed));
         }
@@ -182,7 +209,7 @@ mod tests {
         for (text, seconds) in [("timeout=5", Some(5)), ("timeout=3, max=10", Some(3)), ("max=10", None)] {
             let headers = HeaderMap::from_iter([(
                 http::HeaderName::from_static("keep-alive"),
-                http::HeaderValue::from_static(text),
+                HeaderValue::from_static(text),
             )]);
             assert_eq!(keep_alive(&headers), seconds.map(Duration::from_secs), "{text}");
         }

@@ -9,3 +9,4 @@ pub(crate) mod pool;
 pub(crate) mod received;
 pub(crate) mod rescue;
 pub(crate) mod socket;
+pub(crate) mod switch;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 
 use super::connect::{Dial, Speech, in_time};
+use super::forward::Connections;
 use super::received::Received;
+use super::switch::Left;
 use super::{http1, http2, patience::Patience};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -115,14 +117,19 @@ impl Pool {
     }
 
     /// A way for a request on a new connection, or the first that becomes free of those that carry many.
-    pub(crate) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
+    pub(crate) async fn connect(
+        &self,
+        clock: &Clock,
+        limit: Duration,
+        wanted: Connections,
+    ) -> Result<Connection, AttemptError> {
         let until = clock.now() + limit;
         let speaks_http1 = match self.speech.connection.protocol {
             Protocol::Http1 => true,
             Protocol::Http2 => false,
             Protocol::Auto => self.chose_http1.get().is_some_and(|until| clock.now() < until),
         };
-        if !speaks_http1 {
+        if !speaks_http1 && wanted != Connections::Own {
             if let Some(stream) = self.http2.stream(clock, limit).await? {
                 return Ok(Connection { way: Way::Http2(stream), alarm: Alarm::new(clock.clone()) });
             }
@@ -176,6 +183,16 @@ impl Connection {
                 let answer = stream.send(request, patience, &mut self.alarm).await;
                 answer.map(|response| response.map(Received::Http2))
             }
+        }
+    }
+}
+
+impl Connection {
+    /// The socket, after a 101.
+    pub(crate) async fn taken_over(self) -> Option<Left> {
+        match self.way {
+            Way::Http1(connection) => connection.taken_over().await,
+            Way::Http2(_) => None,
         }
     }
 }

@@ -188,8 +188,9 @@ impl Destination {
             whole: self.whole,
             // One that has been open for a while may be closed at the other end: there is no second try.
             connections: match cause {
+                Cause::Failed if self.connections == Connections::Own => Connections::Own,
                 Cause::Failed => Connections::New,
-                Cause::Missing => Connections::Any,
+                Cause::Missing => self.connections,
             },
         })
     }
