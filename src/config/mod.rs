@@ -16,6 +16,7 @@ mod latency;
 mod policies;
 mod reader;
 mod rescue;
+mod retry;
 mod rollout;
 mod routes;
 mod services;

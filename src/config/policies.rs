@@ -1,4 +1,4 @@
-//! How a service's requests and endpoints are treated: `health`, `eject`, `timeouts`, `affinity`, `override`.
+//! How a service's requests and endpoints are treated: `health`, `eject`, `timeouts`, `retry`, `affinity`, `override`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::file::{DAY, MILLISECOND};
 use super::reader::Table;
 use super::rescue::Handling;
+use super::retry::retry;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
 use super::value::Value;
@@ -54,8 +55,11 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
         .table("affinity", |table| table.value("by").and_then(|value| affinity(&value)).unwrap_or_default());
     let version_override =
         service.value("override").and_then(|value| value.table(version_override).flatten());
+    let timeouts = service.table("timeouts", timeouts);
+    let retry = service.table("retry", |table| retry(table, timeouts.response));
     Policy {
-        timeouts: service.table("timeouts", timeouts),
+        timeouts,
+        retry,
         affinity,
         version_override,
         rescue: handling.rescue,

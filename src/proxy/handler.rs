@@ -130,8 +130,10 @@ fn choose_version(
         now: exchange.work_began(),
     };
     let assignment = assign(&found.service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
+    let began = exchange.work_began();
+    found.service.retries(assignment.version).came(began);
     if found.service.split.arm(Role::Canary).is_some() {
-        found.service.budget.borrow_mut().came(exchange.work_began());
+        found.service.budget.borrow_mut().came(began);
     }
     exchange.assigned(found.service.clone(), &assignment);
     Ok(assignment)
@@ -145,7 +147,8 @@ fn prepare(
     service: &ServiceView,
     aid: Aid,
 ) -> Outbound {
-    let repeat = Repeat::of(&parts.method);
+    let covered = service.policy.retry.covers(&parts.method);
+    let repeat = if covered { Repeat::Possible } else { Repeat::Never };
     if !body.is_end_stream() {
         let for_repeat = if repeat == Repeat::Possible { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };

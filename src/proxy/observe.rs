@@ -28,6 +28,7 @@ use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
+pub(super) use second::Aside;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.

@@ -1,7 +1,7 @@
 //! A worker's own mirror of the snapshot, rebuilt only when a new one was published. A request clones `Rc`s from it:
 //! no counter that other cores write, no lock, no lookup by hash.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -25,8 +25,10 @@ pub(super) struct View {
 /// A service as one worker sees it: what a long exchange holds on to, instead of the whole snapshot.
 pub(super) struct ServiceView {
     service: Arc<Service>,
-    /// This worker's; outlives the snapshot.
+    /// Of rescues. This worker's; outlives the snapshot.
     pub(super) budget: Rc<RefCell<Budget>>,
+    /// Of retries, by version. This worker's; outlive the snapshot.
+    retries: Vec<Rc<RefCell<Budget>>>,
 }
 
 impl View {
@@ -140,7 +142,13 @@ impl View {
             return same.clone();
         }
         let budget = known.map(|known| known.budget.clone()).unwrap_or_default();
-        Rc::new(ServiceView { service: service.clone(), budget })
+        let retries = service.versions.iter().map(|version| {
+            let kept = |known: &Rc<ServiceView>| {
+                known.version_named(version.name.as_str()).map(|index| known.retries[index].clone())
+            };
+            known.and_then(kept).unwrap_or_default()
+        });
+        Rc::new(ServiceView { service: service.clone(), budget, retries: retries.collect() })
     }
 
     fn keep_pools(&self, snapshot: &Snapshot) -> Vec<Option<Rc<Pool>>> {
@@ -155,6 +163,13 @@ impl View {
             pools[slot] = Some(known.cloned().unwrap_or_else(|| Rc::new(Pool::new(endpoint, self.worker))));
         }
         pools
+    }
+}
+
+impl ServiceView {
+    /// How many requests of this version may still be sent again.
+    pub(super) fn retries(&self, version: usize) -> RefMut<'_, Budget> {
+        self.retries[version].borrow_mut()
     }
 }
 

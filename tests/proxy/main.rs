@@ -11,6 +11,7 @@ mod hold;
 mod http2;
 mod requests;
 mod rescue;
+mod retry;
 mod split;
 mod wire;
 mod world;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{OnMissing, Rescue};
+use super::{OnMissing, Rescue, Retry};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Policy {
     pub affinity: Affinity,
     /// Who may choose a version by hand; `None`: nobody.
     pub version_override: Option<Override>,
+    /// When a request is sent again within its version.
+    pub retry: Retry,
     /// Which failed canary requests stable answers.
     pub rescue: Rescue,
     /// Which 404s are tried on the other version of a rollout.

@@ -1,8 +1,9 @@
 //! From a chosen version to the head of an answer: which endpoint, which connection, and when to try again. A request
-//! is sent twice only if it was never sent, or if it is safe to repeat and its connection died unheard.
+//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -11,15 +12,12 @@ use hyper::body::Incoming;
 
 use super::pool::{Connection, Patience, Pool, SendError};
 use crate::domain::Timestamp;
-use crate::domain::routing::{EndpointId, Role, Timeouts};
+use crate::domain::routing::{EndpointId, Retry, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
-use crate::proxy::request::upload::{Repeat, RequestBody, Upload};
+use crate::proxy::request::upload::{KEPT, Repeat, RequestBody, Upload};
 use crate::proxy::view::{ServiceView, View};
-
-/// How many endpoints are tried when they can't be connected to.
-const ATTEMPTS: usize = 3;
 
 /// A request, ready for an endpoint.
 pub(crate) struct Outbound {
@@ -35,6 +33,16 @@ struct Repeats {
     on_stale: Repeat,
     /// A new connection died with it.
     elsewhere: Repeat,
+}
+
+/// The attempts that a version has had with a request.
+#[derive(Default)]
+pub(crate) struct Tries {
+    made: u32,
+    /// The endpoints that had one; not asked again while there are others.
+    endpoints: Vec<EndpointId>,
+    /// How long one has for the head of its answer while another may follow.
+    pub(crate) per_try: Option<Duration>,
 }
 
 /// Where a request may go and how long it may take.
@@ -63,8 +71,10 @@ pub(crate) enum Connections {
 
 /// Why an endpoint gave no answer.
 enum Failed {
-    /// The request, for another endpoint: this one saw nothing of it, or it is safe to repeat.
-    Elsewhere(AttemptError, Box<Outbound>),
+    /// It saw nothing of the request, which is here for another endpoint.
+    Unseen(AttemptError, Box<Outbound>),
+    /// A new connection died with it, and it is safe to repeat: here it is.
+    Unheard(Box<Outbound>),
     /// It may have begun to work on it.
     Finally(AttemptError),
 }
@@ -77,26 +87,29 @@ pub(crate) async fn forward(
     exchange: &mut Exchange,
     to: &Destination,
     mut outbound: Outbound,
+    tries: &mut Tries,
 ) -> Result<Response<Download>, AttemptError> {
-    let mut tried: Vec<EndpointId> = Vec::new();
+    let rule = &to.service.policy.retry;
     let mut last = AttemptError::NoEndpoint;
-    while tried.len() < ATTEMPTS
-        && let Some(pool) = to.pick(exchange, &tried)
+    while tries.may_go_on(rule)
+        && let Some(pool) = to.pick(exchange, &tries.endpoints)
     {
         exchange.attempt(&pool);
-        match to.send(exchange, &pool, outbound).await {
+        tries.begin(pool.id);
+        let (error, again) = match to.send(exchange, &pool, outbound, tries.limit(rule)).await {
             Ok((response, connection)) => return Ok(to.answer(response, connection, pool)),
-            Err(Failed::Finally(error)) => {
-                exchange.failed(error);
-                return Err(error);
+            Err(Failed::Finally(error)) => (error, None),
+            Err(Failed::Unseen(error, again)) => (error, rule.on.connect.then_some(again)),
+            Err(Failed::Unheard(again)) => {
+                let may = tries.may_go_on(rule)
+                    && to.pick(exchange, &tries.endpoints).is_some()
+                    && to.spend(exchange);
+                (AttemptError::Terminated, may.then_some(again))
             }
-            Err(Failed::Elsewhere(error, again)) => {
-                exchange.failed(error);
-                outbound = *again;
-                last = error;
-            }
-        }
-        tried.push(pool.id);
+        };
+        exchange.failed(error);
+        let Some(again) = again else { return Err(error) };
+        (outbound, last) = (*again, error);
     }
     if last == AttemptError::NoEndpoint {
         exchange.failed(last);
@@ -104,7 +117,43 @@ pub(crate) async fn forward(
     Err(last)
 }
 
+impl Tries {
+    pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
+        self.made < rule.attempts
+    }
+
+    fn begin(&mut self, endpoint: EndpointId) {
+        self.made += 1;
+        self.endpoints.push(endpoint);
+    }
+
+    /// How long the attempt under way has. The last one has all the time there is.
+    fn limit(&self, rule: &Retry) -> Option<Duration> {
+        self.per_try.filter(|_| self.may_go_on(rule))
+    }
+}
+
 impl Destination {
+    /// Whether another attempt could be made now: at an endpoint that had none if there is one, else at any again.
+    pub(crate) fn is_there(&self, exchange: &Exchange, tries: &mut Tries) -> bool {
+        if self.pick(exchange, &tries.endpoints).is_none() {
+            tries.endpoints.clear();
+        }
+        self.pick(exchange, &tries.endpoints).is_some()
+    }
+
+    /// Whether the budget has something left for sending again what was sent.
+    pub(crate) fn may_spend(&self, exchange: &Exchange) -> bool {
+        let rule = &self.service.policy.retry;
+        self.service.retries(self.version).has(exchange.worker.clock.now(), rule.budget)
+    }
+
+    /// The same, and takes it.
+    pub(crate) fn spend(&self, exchange: &Exchange) -> bool {
+        let rule = &self.service.policy.retry;
+        self.service.retries(self.version).take(exchange.worker.clock.now(), rule.budget)
+    }
+
     /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
     fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
         let view = exchange.worker.view();
@@ -128,11 +177,13 @@ impl Destination {
         exchange: &mut Exchange,
         pool: &Pool,
         mut outbound: Outbound,
+        per_try: Option<Duration>,
     ) -> Result<Answered, Failed> {
         outbound.name_host(pool);
         let patience = Patience {
             clock: exchange.worker.clock.clone(),
             response: self.timeouts.response,
+            per_try,
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
@@ -183,27 +234,27 @@ impl Destination {
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
         let mut connection = match pool.connect(&patience.clock, self.timeouts.connect.min(left)).await {
             Ok(connection) => connection,
-            Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
+            Err(error) => return Err(Failed::Unseen(error, Box::new(outbound))),
         };
         exchange.connected(patience.clock.now() - began);
         let view = exchange.worker.view();
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
-            return Err(Failed::Elsewhere(AttemptError::NoEndpoint, Box::new(outbound)));
+            return Err(Failed::Unseen(AttemptError::NoEndpoint, Box::new(outbound)));
         }
         let (spare, left) = (outbound.spare(outbound.left.elsewhere), outbound.left);
-        let error = AttemptError::Terminated;
         let died = |spare: Option<Outbound>| match (patience.unheard(), spare.filter(Outbound::is_whole)) {
             // The endpoint has failed it, but its user need not see that.
             (AttemptError::Terminated, Some(mut spare)) => {
                 spare.left.elsewhere = Repeat::Never;
-                Failed::Elsewhere(error, Box::new(spare))
+                Failed::Unheard(Box::new(spare))
             }
             (error, _) => Failed::Finally(error),
         };
         match connection.send(outbound.request(), patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
-                Err(Failed::Elsewhere(error, Box::new(Outbound::restore(*unsent, patience, left))))
+                let again = Box::new(Outbound::restore(*unsent, patience, left));
+                Err(Failed::Unseen(AttemptError::Terminated, again))
             }
             Err(SendError::Unheard) => Err(died(spare)),
             Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
@@ -237,6 +288,23 @@ impl Outbound {
     pub(crate) fn only_copy(&self) -> Self {
         let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
+    /// A second copy, for another attempt of the same version: what goes wrong then is not repeated from here.
+    pub(crate) fn another(&self) -> Self {
+        let left = Repeats { elsewhere: Repeat::Never, ..self.left };
+        Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
+    /// Whether it may be sent again although an endpoint may have begun to work on it.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.left.on_stale == Repeat::Possible
+    }
+
+    /// Whether all of the body that was read is still at hand, and is no more than is kept for a repeat.
+    pub(crate) fn is_small(&self) -> bool {
+        let fits = |upload: &Rc<Upload>| usize::try_from(upload.bytes()).is_ok_and(|bytes| bytes <= KEPT);
+        self.is_whole() && self.upload.as_ref().is_none_or(fits)
     }
 
     /// One that a connection gave back.

@@ -3,4 +3,6 @@
 pub(crate) mod forward;
 pub(crate) mod pool;
 pub(crate) mod rescue;
+mod retry;
+mod second;
 pub(crate) mod socket;
