@@ -11,6 +11,8 @@ mod answer;
 mod client;
 mod endpoint;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod observe;
 mod request;

@@ -28,6 +28,7 @@ use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
+pub(super) use sample::trace_id_of;
 pub(super) use second::Aside;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

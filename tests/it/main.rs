@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod drain_endpoint;
 mod failures;
+mod fuzz_corpus;
 mod health;
 mod history;
 mod hold;
