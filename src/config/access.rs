@@ -62,9 +62,7 @@ fn limit_by(value: &Value<'_>) -> Option<LimitBy> {
         "service" => Ok(LimitBy::Service),
         _ => match text.strip_prefix("header:") {
             Some(name) => header_name(name).map(LimitBy::Header),
-            None => {
-                Err(format!("{text:?} is not known here: write \"ip\", \"header:NAME\" or \"service\""))
-            }
+            None => Err(format!("{text:?} is not known here: write \"ip\", \"header:NAME\" or \"service\"")),
         },
     })
 }

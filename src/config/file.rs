@@ -114,8 +114,10 @@ fn listener(table: &mut Table<'_>) -> Option<Listener> {
 /// A listener that takes only what is relayed, and only from those who are trusted, would take nothing.
 fn refuse_distrust(file: &Table<'_>, listeners: &[Listener], trusted: &TrustedProxies) {
     if trusted.0.is_empty() && listeners.iter().any(|listener| listener.proxy_protocol) && file.sound() {
-        let help = "write `trusted_proxies = [\"10.0.0.0/8\"]` with the addresses of whoever sends that header";
-        let message = "a listener has `proxy_protocol`, and `trusted_proxies` names nobody who may connect to it";
+        let help =
+            "write `trusted_proxies = [\"10.0.0.0/8\"]` with the addresses of whoever sends that header";
+        let message =
+            "a listener has `proxy_protocol`, and `trusted_proxies` names nobody who may connect to it";
         file.error_of("listeners", message, Some(help.to_owned()));
     }
 }

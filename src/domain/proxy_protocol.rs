@@ -237,9 +237,12 @@ fn check_extensions(header: &[u8], mut at: usize) -> Result<(), BadProxyHeader> 
 /// RFC 4960 appendix B. Bit by bit: a few headers have one, each once per connection.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc: u32, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 }
-        })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 }
+            },
+        )
     })
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limiter, Matcher, PathPrefix, Policy, Rescue, Role,
+    RouteMatch, Salt, Service, Snapshot, Split, Standing, TrustedProxies, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
@@ -37,6 +37,8 @@ pub(crate) struct Web {
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
     pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) trusted: TrustedProxies,
+    pub(crate) limiter: Option<Arc<Limiter>>,
 }
 
 impl Proxy {
@@ -47,6 +49,17 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
+        Self::start_at(web, workers, clock, drain, |_| {})
+    }
+
+    /// With a listener that is not as all others are.
+    pub(crate) fn start_at(
+        web: Web,
+        workers: usize,
+        clock: Clock,
+        drain: Duration,
+        changed: impl FnOnce(&mut Listener),
+    ) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
@@ -56,7 +69,9 @@ impl Proxy {
             log: AccessLog::off(),
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
+        let mut listener = Listener { address, proxy_protocol: false };
+        changed(&mut listener);
+        let bound = Workers::bind(vec![listener], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
         Self { address, shared, workers: Some(workers) }
@@ -137,6 +152,8 @@ impl Web {
             split: Split::whole(0),
             routes: vec![route("/")],
             hold: None,
+            trusted: TrustedProxies::default(),
+            limiter: None,
         }
     }
 
@@ -171,6 +188,8 @@ impl Web {
             split: self.split.clone(),
             routes: self.routes.clone(),
             hold: self.hold.clone(),
+            trusted: self.trusted.clone(),
+            limiter: self.limiter.clone(),
         }
     }
 
@@ -185,7 +204,9 @@ impl Web {
                 split: self.split,
                 rollout: None,
                 hold: self.hold,
+                limiter: self.limiter,
             })],
+            trusted: Arc::new(self.trusted),
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }

@@ -147,8 +147,8 @@ fn addresses() -> impl Strategy<Value = ProxyHeader> {
         .prop_filter("is IPv4 in disguise", |(a, c)| {
             [a, c].iter().all(|it| it.ip().to_canonical().is_ipv6())
         });
-    let relayed = prop_oneof![v4, v6]
-        .prop_map(|(source, destination)| ProxyHeader::Relayed { source, destination });
+    let relayed =
+        prop_oneof![v4, v6].prop_map(|(source, destination)| ProxyHeader::Relayed { source, destination });
     prop_oneof![Just(ProxyHeader::Own), relayed]
 }
 

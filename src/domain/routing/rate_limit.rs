@@ -111,9 +111,7 @@ impl Limiter {
         // Who has used least is forgotten first: most likely it has all of its share back anyway. So whoever floods us with
         // new names locks nobody out, and does not get rid of what it owes under an old one before it has used as much
         // under eight others.
-        let least = |set: &mut [Account; WAYS]| {
-            (0..WAYS).min_by_key(|way| set[*way].paid_at).unwrap_or(0)
-        };
+        let least = |set: &mut [Account; WAYS]| (0..WAYS).min_by_key(|way| set[*way].paid_at).unwrap_or(0);
         let way = set.iter().position(|account| account.caller == caller).unwrap_or_else(|| least(set));
         set[way] = account;
         Ok(())
@@ -189,7 +187,11 @@ mod tests {
     fn a_million_callers_take_no_more_memory_than_65_536_and_lock_nobody_out() {
         let limiter = limiter(1, Duration::from_secs(60), 1);
         for number in 0..1_000_000_u32 {
-            assert_eq!(limiter.take(Caller::At(IpAddr::from(number.to_be_bytes())), START), Ok(()), "{number}");
+            assert_eq!(
+                limiter.take(Caller::At(IpAddr::from(number.to_be_bytes())), START),
+                Ok(()),
+                "{number}"
+            );
         }
         let held: usize = limiter.shards.iter().map(|shard| locked(shard).len() * WAYS).sum();
         assert_eq!(held * size_of::<Account>(), 1024 * 1024);
