@@ -9,7 +9,7 @@ use adit::domain::Timestamp;
 use adit::domain::routing::{Access, LimitBy, Limiter, RateLimit, Salt, TrustedProxies};
 
 use crate::endpoint::Scripted;
-use crate::world::{Proxy, Web};
+use crate::world::{Proxy, Web, networks};
 
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
 
@@ -22,7 +22,7 @@ fn limited(web: Web, by: LimitBy, requests: u32) -> Web {
 
 /// Answers every request at once; the proxy in front, at 127.0.0.1, is trusted.
 fn believing(web: Web) -> Web {
-    Web { trusted: TrustedProxies(vec!["127.0.0.1".parse().unwrap()]), ..web }
+    Web { trusted: TrustedProxies(networks(&["127.0.0.1"])), ..web }
 }
 
 fn from(client: &str) -> String {
@@ -33,10 +33,8 @@ fn from(client: &str) -> String {
 fn who_is_denied_or_not_allowed_gets_403_and_no_endpoint_hears_of_it() {
     let endpoint = Scripted::saying("hello");
     let mut web = believing(Web::of(&[&endpoint]));
-    web.policy.access = Access {
-        allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
-        deny: vec!["192.0.2.66".parse().unwrap()],
-    };
+    web.policy.access =
+        Access { allow: networks(&["192.0.2.0/24", "2001:db8::/32"]), deny: networks(&["192.0.2.66"]) };
     let proxy = Proxy::start(web);
     for (client, status) in
         [("192.0.2.1", 200), ("192.0.2.66", 403), ("198.51.100.1", 403), ("2001:db8::1", 200), ("::1", 403)]
@@ -104,14 +102,14 @@ fn what_is_refused_is_no_evidence_and_no_endpoints_failure() {
     let (stable, canary) = (Scripted::saying("v1"), Scripted::saying("v2"));
     let mut web = limited(Web::canary(&[stable.address], &[canary.address], 100.0), LimitBy::Ip, 3);
     web = believing(web);
-    web.policy.access.deny = vec!["198.51.100.1".parse().unwrap()];
+    web.policy.access.deny = networks(&["198.51.100.1"]);
     let proxy = Proxy::start(web);
     for _ in 0..20 {
         proxy.ask(&from("192.0.2.1"));
         assert_eq!(proxy.ask(&from("198.51.100.1")).status, 403);
     }
     let evidence = proxy.evidence();
-    assert_eq!((evidence.canary.requests(), evidence.stable.requests()), (3, 0), "{evidence:?}");
+    assert_eq!((evidence.canary.routed, evidence.stable.routed), (3, 0), "{evidence:?}");
     assert_eq!((proxy.ended(1, 200), proxy.ended(1, 429), proxy.ended(1, 403)), (3, 0, 0));
     assert_eq!(proxy.endpoint_counts(1, 0), (3, 0));
     let unrouted = &proxy.shared.live.load().unrouted;

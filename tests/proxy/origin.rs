@@ -4,16 +4,15 @@ use adit::domain::routing::{Affinity, Override, TrustedProxies};
 
 use crate::endpoint::Scripted;
 use crate::wire::header;
-use crate::world::{Proxy, Web};
+use crate::world::{Proxy, Web, networks};
 
 /// Everything that a client can say of itself.
 const CLAIMS: &str = "x-forwarded-for: 198.51.100.7, 192.0.2.1\r\nx-forwarded-proto: https\r\nx-forwarded-host: Shop.example\r\n\
      x-forwarded-port: 8443\r\nx-real-ip: 192.0.2.1\r\nforwarded: for=192.0.2.1\r\nx-request-id: abc-1\r\n\
      x-forwarded-server: s\r\nx-forwarded-ssl: on\r\n";
 
-fn behind(web: Web, networks: &[&str]) -> Web {
-    let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-    Web { trusted: TrustedProxies(networks), ..web }
+fn behind(web: Web, trusted: &[&str]) -> Web {
+    Web { trusted: TrustedProxies(networks(trusted)), ..web }
 }
 
 /// What the endpoint is told when a proxy at 127.0.0.1, trusted or not, sends `fields`.
@@ -144,7 +143,7 @@ fn a_version_is_chosen_by_hand_by_the_client_not_by_the_proxy_in_front() {
         let mut web = behind(Web::canary(&[stable.address], &[canary.address], 0.0), trusted);
         web.policy.version_override = Some(Override {
             header: http::HeaderName::from_static("x-adit-version"),
-            from: vec!["192.0.2.0/24".parse().unwrap()],
+            from: networks(&["192.0.2.0/24"]),
         });
         let request =
             format!("GET / HTTP/1.1\r\nhost: a\r\nx-adit-version: v2\r\nx-forwarded-for: {client}\r\n\r\n");

@@ -10,7 +10,7 @@ use adit::domain::routing::TrustedProxies;
 
 use crate::endpoint::{Scripted, ok};
 use crate::wire::{Wire, header};
-use crate::world::{Proxy, Web, eventually};
+use crate::world::{Proxy, Web, eventually, networks};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -27,8 +27,7 @@ fn behind(endpoint: &Scripted, trusted: &[&str]) -> Proxy {
 }
 
 fn behind_with(endpoint: &Scripted, trusted: &[&str], clock: Clock) -> Proxy {
-    let networks = trusted.iter().map(|text| text.parse().unwrap()).collect();
-    let web = Web { trusted: TrustedProxies(networks), ..Web::of(&[endpoint]) };
+    let web = Web { trusted: TrustedProxies(networks(trusted)), ..Web::of(&[endpoint]) };
     Proxy::start_at(web, 1, clock, Duration::from_secs(8), |listener| listener.proxy_protocol = true)
 }
 
@@ -224,7 +223,7 @@ fn an_endpoint_is_told_first_whom_a_connection_is_for() {
 fn an_endpoint_is_told_of_the_client_that_a_trusted_proxy_named() {
     let endpoint = wanting_a_header();
     let mut web = Web::of(&[&endpoint]);
-    web.trusted = TrustedProxies(vec!["127.0.0.1".parse().unwrap()]);
+    web.trusted = TrustedProxies(networks(&["127.0.0.1"]));
     web.policy.proxy_protocol = Some(ProxyProtocol::V2);
     let proxy = Proxy::start(web);
     for client in ["192.0.2.1", "192.0.2.2"] {

@@ -1,6 +1,6 @@
 //! A proxy that runs, with a snapshot of our making.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use adit::domain::{Timestamp, Weight};
 use adit::proxy::{Listener, Shared, Workers};
 use adit::telemetry::AccessLog;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use crate::endpoint::Scripted;
@@ -228,6 +229,12 @@ pub(crate) fn route(prefix: &str) -> RouteMatch {
         headers: Vec::new(),
         strip_prefix: false,
     }
+}
+
+/// Networks, or single addresses.
+pub(crate) fn networks(texts: &[&str]) -> Vec<IpNet> {
+    let network = |text: &&str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    texts.iter().map(network).collect::<Result<_, _>>().unwrap()
 }
 
 pub(crate) fn version(name: &str, addresses: &[SocketAddr]) -> Version {

@@ -119,7 +119,7 @@ impl Limiter {
 
     fn number(&self, caller: Caller<'_>) -> u64 {
         match caller {
-            Caller::At(IpAddr::V4(ip)) => self.salt.hash(&[&[4], ip.octets().as_slice()].concat()),
+            Caller::At(IpAddr::V4(ip)) => self.salt.hash(&ip.octets()),
             Caller::At(IpAddr::V6(ip)) => self.salt.hash(&ip.octets()[..8]),
             Caller::Sending(value) => !self.salt.hash(value),
             Caller::Anyone => 0,
