@@ -66,7 +66,10 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let listeners = spec.listeners.iter().map(|listener| Listener { address: listener.address });
+    let listeners = spec
+        .listeners
+        .iter()
+        .map(|listener| Listener { address: listener.address, proxy_protocol: listener.proxy_protocol });
     let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
@@ -121,6 +124,10 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     metrics.watch_connections({
         let vitals = vitals.clone();
         move || vitals.connections()
+    });
+    metrics.watch_turned_away({
+        let vitals = vitals.clone();
+        move || vitals.turned_away()
     });
     metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })

@@ -3,9 +3,11 @@
 //! `file` and its neighbours ask a `reader` for keys and build the [`spec`]; the reader remembers what it was asked
 //! for, so the code that reads is the only list of keys there is.
 
+mod access;
 mod address;
 pub(crate) mod build;
 mod checks;
+mod connection;
 mod diagnostics;
 mod duration;
 mod file;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch};
+use crate::domain::routing::{HostPattern, Policy, RouteMatch, TrustedProxies};
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// The whole configuration.
@@ -27,6 +27,8 @@ pub struct Spec {
     pub state_dir: PathBuf,
     /// How much of what happened is kept. Default: all of it, for ever.
     pub keep: Keep,
+    /// Who may speak for others. Default: nobody.
+    pub trusted_proxies: Arc<TrustedProxies>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -75,6 +77,8 @@ pub struct Keep {
 pub struct Listener {
     /// Port 0: any free port.
     pub address: SocketAddr,
+    /// Whether a connection begins by saying whom it is from. Default: no.
+    pub proxy_protocol: bool,
 }
 
 /// A service.
@@ -204,7 +208,8 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
-            listeners: vec![Listener { address: listen }],
+            trusted_proxies: Arc::default(),
+            listeners: vec![Listener { address: listen, proxy_protocol: false }],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::store::By;
-use crate::config::spec::{Build, EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
+use crate::config::spec::{Build, EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
 use crate::domain::Timestamp;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
@@ -188,12 +188,13 @@ impl VersionState {
     }
 
     /// The probes that the endpoints need.
-    pub(crate) fn probes(&self, health: &HealthSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+    pub(crate) fn probes(&self, service: &ServiceSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
         self.endpoints.iter().map(|endpoint| {
             let plan = ProbePlan {
                 address: endpoint.address,
                 host: endpoint.declared.to_string(),
-                spec: health.clone(),
+                spec: service.health.clone(),
+                proxy_protocol: service.policy.proxy_protocol,
             };
             (endpoint.id, plan)
         })

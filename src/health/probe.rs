@@ -11,12 +11,14 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::state::{ProbeError, ProbeResult};
 use crate::clock::Clock;
 use crate::config::spec::HealthSpec;
+use crate::domain::proxy_protocol::{ProxyHeader, ProxyProtocol};
 
 /// Who asks, in the endpoint's log.
 const AGENT: &str = concat!("adit-health/", env!("CARGO_PKG_VERSION"));
@@ -38,6 +40,8 @@ pub struct ProbePlan {
     pub host: String,
     /// Path, timeout and pace.
     pub spec: HealthSpec,
+    /// In which form it wants to hear whom a connection is for.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Checks once. Takes at most the plan's timeout, in real time: it bounds real I/O.
@@ -54,23 +58,28 @@ pub(super) async fn check(plan: ProbePlan, clock: Clock) -> ProbeResult {
 /// The status of a good answer; `None` when a connection was enough.
 async fn ask(plan: &ProbePlan) -> Result<Option<u16>, ProbeError> {
     let Some(path) = &plan.spec.path else {
-        connect(plan.address).await?;
+        connect(plan).await?;
         return Ok(None);
     };
     let request = request(path, &plan.host)?;
-    let stream = connect(plan.address).await?;
+    let stream = connect(plan).await?;
     let status = exchange(stream, request).await?;
     Ok(Some(status.as_u16()))
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
-    let stream = TcpStream::connect(address).await.map_err(no_connection)?;
+async fn connect(plan: &ProbePlan) -> Result<TcpStream, ProbeError> {
+    let mut stream = TcpStream::connect(plan.address).await.map_err(no_connection)?;
     // On loopback the system may give us the very port that we connect to: then we talk to ourselves (RFC 9293
     // section 3.5, simultaneous open), and nobody listens there.
     match stream.local_addr() {
-        Ok(own) if own == address => Err(ProbeError::Refused),
-        Ok(_) | Err(_) => Ok(stream),
+        Ok(own) if own == plan.address => return Err(ProbeError::Refused),
+        Ok(_) | Err(_) => {}
     }
+    if let Some(version) = plan.proxy_protocol {
+        let header = ProxyHeader::Own.write(version);
+        stream.write_all(&header).await.map_err(|_| ProbeError::Closed)?;
+    }
+    Ok(stream)
 }
 
 fn request(path: &str, host: &str) -> Result<Request<Empty<Bytes>>, ProbeError> {

@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn plan(address: SocketAddr, spec: HealthSpec) -> ProbePlan {
-        ProbePlan { address, host: "shop.example".into(), spec }
+        ProbePlan { address, host: "shop.example".into(), spec, proxy_protocol: None }
     }
 
     fn id(slot: u32) -> EndpointId {

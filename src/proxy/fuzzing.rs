@@ -1,11 +1,24 @@
 //! The parts that read what strangers send, for the fuzz targets in `tests/fuzz` alone: bytes in, what was made of them
 //! out, no socket.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
 
+use super::Listener;
+use super::client::connection::Client;
+use super::client::life::Life;
 use super::observe::trace_id_of;
+use super::request::origin::Origin;
 use super::request::{assign, headers, normalize};
+use crate::domain::Timestamp;
+use crate::domain::routing::TrustedProxies;
+
+/// Where everybody connects to.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
 /// A request as routing sees it.
 #[derive(Debug)]
@@ -17,9 +30,6 @@ pub struct Levelled {
     /// The path that routes are compared with.
     pub path: String,
 }
-
-/// The fields that [`to_endpoint`] says of the client: what an endpoint must see, whatever the client claims.
-pub const CLIENT: &str = "192.0.2.1";
 
 /// What a request asks for; `None`: it is refused.
 pub fn level(mut parts: Parts) -> Option<Levelled> {
@@ -34,14 +44,19 @@ pub fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
     normalize::without_prefix(uri, levelled, strip)
 }
 
-/// A request's fields as an endpoint gets them.
-pub fn to_endpoint(fields: &mut HeaderMap) {
-    let value = HeaderValue::from_static;
-    let (client, port, request_id) = (value(CLIENT), value("80"), value("id"));
-    headers::to_endpoint(
-        fields,
-        &headers::Forwarding { client: &client, port: &port, request_id: &request_id },
-    );
+/// A request's fields as an endpoint gets them, and who the client is taken for. `peer` is at the other end of the
+/// connection.
+pub fn to_endpoint(peer: SocketAddr, trusted: &TrustedProxies, mut fields: HeaderMap) -> (IpAddr, HeaderMap) {
+    let listener = Rc::new(Listener { address: LOCAL, proxy_protocol: false });
+    let life = Rc::new(Life::new(Timestamp::from_micros(0), 0.5));
+    let client = Client::new(listener, peer, LOCAL, life);
+    let origin = Origin::of(&client, &fields, trusted);
+    headers::to_endpoint(&mut fields);
+    let host = fields.get(HOST).cloned();
+    origin.tell(&mut fields, &client, host);
+    let request_id = origin.request_id().unwrap_or(HeaderValue::from_static("id"));
+    fields.insert(headers::X_REQUEST_ID, request_id);
+    (origin.ip, fields)
 }
 
 /// An answer's fields as a client gets them.

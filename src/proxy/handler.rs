@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
+use http::header::{HOST, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, Uri, Version};
 use http_body::Body;
@@ -15,8 +15,9 @@ use super::endpoint::forward::{Connections, Destination, Outbound};
 use super::endpoint::rescue::{self, Aid};
 use super::fault::AttemptError;
 use super::observe::Exchange;
+use super::request::admit::{Visit, admit};
 use super::request::assign::{Asker, Assignment, HostUse, assign};
-use super::request::headers::{Forwarding, to_client, to_endpoint};
+use super::request::headers::{X_REQUEST_ID, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::respond::{Form, Refusal};
@@ -80,12 +81,15 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
-/// Finds the service; if that is held, waits until it is released and looks again.
+/// Finds the service, if the client may ask it; if that is held, waits until it is released and looks again.
 async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
     level(parts)?;
+    let mut visit = Visit::First;
     loop {
         let found = route(exchange.worker.view(), parts)?;
         exchange.addressed(&found.service, found.route);
+        admit(exchange, &found.service, &parts.headers, visit)?;
+        visit = Visit::Again;
         let Some(hold) = found.service.hold.clone() else {
             if let Some(target) = &found.target {
                 parts.uri = target.clone();
@@ -121,11 +125,10 @@ fn choose_version(
     found: &Found,
     headers: &HeaderMap,
 ) -> Result<Assignment, Refusal> {
-    let client = &exchange.client;
     let asker = Asker {
-        ip: client.ip,
+        ip: exchange.origin.ip,
         headers,
-        scheme: &client.scheme,
+        scheme: &exchange.origin.scheme,
         host: found.host,
         now: exchange.work_began(),
     };
@@ -157,12 +160,10 @@ fn prepare(
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let forwarding = Forwarding {
-        client: &exchange.client.name,
-        port: &exchange.client.port,
-        request_id: &exchange.request_id,
-    };
-    to_endpoint(&mut parts.headers, &forwarding);
+    to_endpoint(&mut parts.headers);
+    let host = parts.headers.get(HOST).cloned();
+    exchange.origin.tell(&mut parts.headers, &exchange.client, host);
+    parts.headers.insert(X_REQUEST_ID, exchange.request_id.clone());
     Outbound::new(parts, exchange.upload.clone(), repeat)
 }
 

@@ -59,6 +59,8 @@ pub struct Shared {
 pub struct Listener {
     /// Port 0: any free port.
     pub address: SocketAddr,
+    /// Whether a connection begins with a header of the PROXY protocol. It is taken from the trusted proxies alone.
+    pub proxy_protocol: bool,
 }
 
 /// Worker threads that serve.
@@ -86,6 +88,7 @@ pub struct Bound {
 pub struct Vitals {
     panics: AtomicU64,
     connections: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 impl Workers {
@@ -185,6 +188,11 @@ impl Vitals {
     /// Panics that ended a connection or a request and nothing else.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were closed because their PROXY header was missing, wrong, or not to be believed.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Connections of clients that are open.

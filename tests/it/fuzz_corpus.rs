@@ -6,8 +6,12 @@ use std::path::Path;
 mod config;
 #[path = "../fuzz/checks/cookie.rs"]
 mod cookie;
+#[path = "../fuzz/checks/forwarded.rs"]
+mod forwarded;
 #[path = "../fuzz/checks/headers.rs"]
 mod headers;
+#[path = "../fuzz/checks/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "../fuzz/checks/request.rs"]
 mod request;
 #[path = "../fuzz/checks/trace.rs"]
@@ -17,10 +21,12 @@ mod trace;
 type Check = fn(&[u8]);
 
 /// The targets, by the names of their folders.
-const TARGETS: [(&str, Check); 5] = [
+const TARGETS: [(&str, Check); 7] = [
     ("config", config::check),
     ("cookie", cookie::check),
+    ("forwarded", forwarded::check),
     ("headers", headers::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("request", request::check),
     ("trace", trace::check),
 ];

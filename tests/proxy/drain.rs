@@ -62,7 +62,8 @@ fn gated() -> (Scripted, std::sync::mpsc::SyncSender<()>) {
 fn a_port_in_use_is_an_error_that_names_the_address() {
     let endpoint = Scripted::saying("hello");
     let proxy = Proxy::start(Web::of(&[&endpoint]));
-    let error = Workers::bind(vec![Listener { address: proxy.address }], 2).unwrap_err();
+    let error =
+        Workers::bind(vec![Listener { address: proxy.address, proxy_protocol: false }], 2).unwrap_err();
     assert_eq!(error.address, proxy.address);
     let told = error.to_string();
     assert!(told.starts_with(&format!("can't listen on {}", proxy.address)), "{told}");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod admitting;
 mod bodies;
 mod connections;
 mod drain;
@@ -9,6 +10,8 @@ mod endpoint;
 mod faults;
 mod hold;
 mod http2;
+mod origin;
+mod proxy_protocol;
 mod requests;
 mod rescue;
 mod retry;

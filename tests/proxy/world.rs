@@ -1,20 +1,21 @@
 //! A proxy that runs, with a snapshot of our making.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limiter, Matcher, PathPrefix, Policy, Rescue, Role,
+    RouteMatch, Salt, Service, Snapshot, Split, Standing, TrustedProxies, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
 use adit::proxy::{Listener, Shared, Workers};
 use adit::telemetry::AccessLog;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use crate::endpoint::Scripted;
@@ -37,6 +38,8 @@ pub(crate) struct Web {
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
     pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) trusted: TrustedProxies,
+    pub(crate) limiter: Option<Arc<Limiter>>,
 }
 
 impl Proxy {
@@ -47,6 +50,17 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(web: Web, workers: usize, clock: Clock, drain: Duration) -> Self {
+        Self::start_at(web, workers, clock, drain, |_| {})
+    }
+
+    /// With a listener that is not as all others are.
+    pub(crate) fn start_at(
+        web: Web,
+        workers: usize,
+        clock: Clock,
+        drain: Duration,
+        changed: impl FnOnce(&mut Listener),
+    ) -> Self {
         let live = Arc::new(ArcSwap::from_pointee(web.snapshot()));
         let shared = Shared {
             live,
@@ -56,7 +70,9 @@ impl Proxy {
             log: AccessLog::off(),
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Workers::bind(vec![Listener { address }], workers).unwrap();
+        let mut listener = Listener { address, proxy_protocol: false };
+        changed(&mut listener);
+        let bound = Workers::bind(vec![listener], workers).unwrap();
         let address = bound.addresses()[0];
         let workers = bound.start(shared.clone(), drain).unwrap();
         Self { address, shared, workers: Some(workers) }
@@ -137,6 +153,8 @@ impl Web {
             split: Split::whole(0),
             routes: vec![route("/")],
             hold: None,
+            trusted: TrustedProxies::default(),
+            limiter: None,
         }
     }
 
@@ -171,6 +189,8 @@ impl Web {
             split: self.split.clone(),
             routes: self.routes.clone(),
             hold: self.hold.clone(),
+            trusted: self.trusted.clone(),
+            limiter: self.limiter.clone(),
         }
     }
 
@@ -185,7 +205,9 @@ impl Web {
                 split: self.split,
                 rollout: None,
                 hold: self.hold,
+                limiter: self.limiter,
             })],
+            trusted: Arc::new(self.trusted),
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
@@ -207,6 +229,12 @@ pub(crate) fn route(prefix: &str) -> RouteMatch {
         headers: Vec::new(),
         strip_prefix: false,
     }
+}
+
+/// Networks, or single addresses.
+pub(crate) fn networks(texts: &[&str]) -> Vec<IpNet> {
+    let network = |text: &&str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    texts.iter().map(network).collect::<Result<_, _>>().unwrap()
 }
 
 pub(crate) fn version(name: &str, addresses: &[SocketAddr]) -> Version {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{OnMissing, Rescue, Retry};
+use super::{Access, OnMissing, RateLimit, Rescue, Retry};
+use crate::domain::proxy_protocol::ProxyProtocol;
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +25,12 @@ pub struct Policy {
     pub on_missing: OnMissing,
     /// Requests to this host go to the canary, whatever its weight; `None`: there is no such host. Lower case.
     pub preview_host: Option<Box<str>>,
+    /// Who may ask.
+    pub access: Access,
+    /// How often; `None`: as often as they like.
+    pub rate_limit: Option<RateLimit>,
+    /// How endpoints are told whom a connection is for; `None`: not by the connection.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Failures in a row after which control looks whether to eject the endpoint.
     pub eject_after: u32,
 }

@@ -19,9 +19,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::life::{Ending, Life};
+use super::relayed::{NoHeader, read_header};
 use super::socket::{Ahead, ClientSocket};
 use super::stream::Stream;
 use crate::clock::Clock;
+use crate::domain::proxy_protocol::ProxyHeader;
 use crate::proxy::Listener;
 use crate::proxy::handler::handle;
 use crate::proxy::worker::Worker;
@@ -44,8 +46,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Who is at the other end.
 pub(crate) struct Client {
     /// Where it connected.
-    #[expect(dead_code, reason = "what a listener says of its clients comes with the next changes")]
     pub(crate) listener: Rc<Listener>,
+    /// Its end of the connection, and the end that it meant to reach.
+    pub(crate) peer: SocketAddr,
+    pub(crate) reached: SocketAddr,
     pub(crate) ip: IpAddr,
     /// Its address as a field value.
     pub(crate) name: HeaderValue,
@@ -72,18 +76,44 @@ impl Client {
     pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { listener, ip, name, port: HeaderValue::from(local.port()), scheme: Scheme::HTTP, life }
+        let (reached, port) = (local, HeaderValue::from(local.port()));
+        Self { listener, peer, reached, ip, name, port, scheme: Scheme::HTTP, life }
+    }
+
+    /// The client that this connection is from: who connected, or whom that relays.
+    async fn said_by(self, worker: &Worker, stream: &mut TcpStream) -> Result<Self, NoHeader> {
+        if !self.listener.proxy_protocol {
+            return Ok(self);
+        }
+        if !worker.view().snapshot.trusted.trusts(self.ip) {
+            return Err(NoHeader::Untrusted);
+        }
+        Ok(match read_header(stream).await? {
+            ProxyHeader::Own => self,
+            ProxyHeader::Relayed { source, destination } => {
+                Self::new(self.listener, source, destination, self.life)
+            }
+        })
     }
 }
 
 /// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut stream: TcpStream) {
+pub(crate) async fn serve(worker: Rc<Worker>, client: Client, mut stream: TcpStream) {
     let (life, clock) = (client.life.clone(), worker.clock.clone());
     poll_fn(|cx| {
         life.on_ending(cx.waker());
         Poll::Ready(())
     })
     .await;
+    let client = {
+        let peer = client.ip;
+        let said = pin!(client.said_by(&worker, &mut stream));
+        match or_told(&life, Ending::Not, said).await {
+            Some(Ok(client)) => Rc::new(client),
+            Some(Err(why)) => return worker.turn_away(peer, &why),
+            None => return,
+        }
+    };
     let mut ahead = Ahead::default();
     let protocol = {
         let sniffed = pin!(sniff(&mut stream, &mut ahead, &life));

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::pool::{Connection, Patience, Pool, SendError};
 use crate::domain::Timestamp;
+use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::{EndpointId, Retry, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace};
 use crate::proxy::fault::AttemptError;
@@ -187,7 +188,7 @@ impl Destination {
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
-        if self.connections == Connections::New {
+        if self.connections == Connections::New || self.service.policy.proxy_protocol.is_some() {
             return self.send_on_new(exchange, pool, outbound, &patience).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
@@ -232,7 +233,8 @@ impl Destination {
     ) -> Result<Answered, Failed> {
         let began = patience.clock.now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
-        let mut connection = match pool.connect(&patience.clock, self.timeouts.connect.min(left)).await {
+        let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
+        let mut connection = match pool.connect(&patience.clock, limit, &header).await {
             Ok(connection) => connection,
             Err(error) => return Err(Failed::Unseen(error, Box::new(outbound))),
         };
@@ -259,6 +261,14 @@ impl Destination {
             Err(SendError::Unheard) => Err(died(spare)),
             Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
         }
+    }
+
+    /// What an endpoint that wants to hear it is told about whom a connection is for.
+    fn header(&self, exchange: &Exchange) -> Vec<u8> {
+        let Some(version) = self.service.policy.proxy_protocol else { return Vec::new() };
+        let client = &exchange.client;
+        let source = exchange.origin.address(client);
+        ProxyHeader::Relayed { source, destination: client.reached }.write(version)
     }
 
     fn answer(

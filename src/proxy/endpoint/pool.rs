@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
@@ -60,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) alarm: Alarm,
     dies: Timestamp,
     idle: Duration,
+    /// It was said whom it is for: no other client's request may go on it.
+    serves_one: bool,
 }
 
 /// How long to wait for an answer.
@@ -121,21 +125,35 @@ impl Pool {
         None
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(&self, clock: &Clock, limit: Duration) -> Result<Connection, AttemptError> {
+    /// A new connection. `header`: says first whom it is for, and that stays so; empty: anybody.
+    pub(crate) async fn connect(
+        &self,
+        clock: &Clock,
+        limit: Duration,
+        header: &[u8],
+    ) -> Result<Connection, AttemptError> {
         let stream = tokio::select! {
             biased;
-            stream = TcpStream::connect(self.address) => stream.map_err(|error| AttemptError::of_connect(&error))?,
+            stream = self.introduce(header) => stream.map_err(|error| AttemptError::of_connect(&error))?,
             () = clock.sleep_until(clock.now() + limit) => return Err(AttemptError::ConnectTimeout),
         };
-        Connection::open(stream, clock).await
+        let mut connection = Connection::open(stream, clock).await?;
+        connection.serves_one = !header.is_empty();
+        Ok(connection)
+    }
+
+    async fn introduce(&self, header: &[u8]) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(header).await?;
+        Ok(stream)
     }
 
     /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
     /// whole leaves it unfit.
     pub(crate) fn put(&self, mut connection: Connection, now: Timestamp) {
         let mut idle = self.idle.borrow_mut();
-        if self.retired.get() || idle.len() >= KEPT || !connection.sender.is_ready() {
+        if self.retired.get() || connection.serves_one || idle.len() >= KEPT || !connection.sender.is_ready()
+        {
             return;
         }
         connection.alarm.clear();
@@ -178,7 +196,15 @@ impl Connection {
         let task =
             tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
         let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Ok(Self { sender, task, heard, alarm: Alarm::new(clock.clone()), dies, idle: IDLE })
+        Ok(Self {
+            sender,
+            task,
+            heard,
+            alarm: Alarm::new(clock.clone()),
+            dies,
+            idle: IDLE,
+            serves_one: false,
+        })
     }
 
     /// Sends a request and waits for the head of the answer.

@@ -160,6 +160,7 @@ mod tests {
             split: Split::new(arms, Salt(1, 2), Some(Arc::new(Epoch::new(1, weight, sampling, 1)))),
             rollout: Some(1),
             hold: None,
+            limiter: None,
         }
     }
 

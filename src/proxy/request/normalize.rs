@@ -59,6 +59,11 @@ pub(crate) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
     Ok(Asked { host, path: path(parts.uri.path())? })
 }
 
+/// Whether this names a host, and perhaps a port, in the one way that we read it.
+pub(crate) fn is_host(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| !text.is_empty() && authority(text).is_some())
+}
+
 /// The target without the first `strip` bytes of its levelled path. A path that reads differently once levelled is
 /// forwarded levelled: what would be left of the raw one could climb out of the prefix.
 pub(crate) fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {

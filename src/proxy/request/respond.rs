@@ -1,5 +1,7 @@
 //! Answers of our own: what went wrong, for machines (`Proxy-Status`, RFC 9209) and for people.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -23,6 +25,10 @@ pub(crate) enum Refusal {
     /// `OPTIONS *`: not refused really; it asks about us.
     OptionsOfAll,
     NoRoute,
+    /// Its client is not among those who may ask.
+    NotAdmitted,
+    /// Its client asked too often; it may ask again after so many seconds.
+    TooOften(NonZeroU32),
     /// Its service is held, and too many wait, or it has waited for too long.
     Held,
     Attempt(AttemptError),
@@ -46,6 +52,8 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotAdmitted => StatusCode::FORBIDDEN,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Held => StatusCode::SERVICE_UNAVAILABLE,
             Self::Attempt(error) => error.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -63,6 +71,7 @@ impl Refusal {
             | Self::Method => Some(ErrorReason::HttpRequestError),
             Self::OptionsOfAll => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
+            Self::NotAdmitted | Self::TooOften(_) => Some(ErrorReason::HttpRequestDenied),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
             Self::Attempt(error) => Some(error.reason()),
             Self::Internal => Some(ErrorReason::ProxyInternalError),
@@ -78,7 +87,9 @@ impl Refusal {
             | Self::UnknownCoding
             | Self::Method
             | Self::OptionsOfAll
-            | Self::NoRoute => Fault::Client,
+            | Self::NoRoute
+            | Self::NotAdmitted
+            | Self::TooOften(_) => Fault::Client,
             Self::Attempt(error) => error.fault(),
             Self::Held | Self::Internal => Fault::Proxy,
         }
@@ -116,6 +127,9 @@ impl Refusal {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Self::TooOften(seconds) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.get()));
+        }
         if self.ends_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -133,6 +147,8 @@ impl Refusal {
             Self::Method
             | Self::OptionsOfAll
             | Self::NoRoute
+            | Self::NotAdmitted
+            | Self::TooOften(_)
             | Self::Held
             | Self::Attempt(_)
             | Self::Internal => false,
@@ -164,6 +180,8 @@ impl Refusal {
             Self::Method => "This method is not served.".into(),
             Self::OptionsOfAll => String::new(),
             Self::NoRoute => "No service has a route for this host and path.".into(),
+            Self::NotAdmitted => "This service does not answer your address.".into(),
+            Self::TooOften(_) => "Too many requests; try again after a while.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
             Self::Internal => "Something went wrong inside the proxy.".into(),

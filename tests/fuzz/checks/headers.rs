@@ -1,10 +1,13 @@
-//! Header fields on their way through: what is between two hops stays there, and what we say of the client is all that is
-//! said of it.
+//! Header fields on their way through: what is between two hops stays there, and what we say of a client that nobody speaks
+//! for is all that is said of it.
 //!
 //! Input: `name: value` lines.
 
-use adit::proxy::fuzzing::{CLIENT, to_client, to_endpoint};
+use adit::domain::routing::TrustedProxies;
+use adit::proxy::fuzzing::{to_client, to_endpoint};
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+const CLIENT: &str = "192.0.2.1";
 
 const HOP_BY_HOP: [&str; 8] = [
     "connection",
@@ -30,8 +33,9 @@ const OURS: [(&str, Option<&str>); 7] = [
 
 pub(crate) fn check(data: &[u8]) {
     let fields = fields(data);
-    let mut out = fields.clone();
-    to_endpoint(&mut out);
+    let peer = format!("{CLIENT}:4711").parse().expect("an address");
+    let (ip, out) = to_endpoint(peer, &TrustedProxies::default(), fields.clone());
+    assert_eq!(ip, peer.ip());
     keeps_hops_apart(&fields, &out);
     says_who_the_client_is(&out);
     assert!(out.get_all("cookie").iter().count() <= 1, "{fields:?} -> {out:?}");
