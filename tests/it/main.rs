@@ -19,6 +19,7 @@ mod hooks;
 mod judging;
 mod kill;
 mod other_makers;
+mod other_proxies;
 mod readme;
 mod releasing;
 mod reloading;

@@ -121,7 +121,8 @@ fn a_checksum_is_over_the_whole_header() {
     let at = header.len() - 4;
     header[at..].copy_from_slice(&sum);
     assert!(matches!(ProxyHeader::read(&header), Ok(Some((ProxyHeader::Relayed { .. }, _)))));
-    for byte in 16..header.len() {
+    let kind = 16 + TCP4.len();
+    for byte in (16..header.len()).filter(|byte| *byte != kind) {
         let mut changed = header.clone();
         changed[byte] ^= 0x10;
         assert!(ProxyHeader::read(&changed).is_err(), "byte {byte}");
