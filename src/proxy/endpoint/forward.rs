@@ -11,9 +11,10 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::pool::{Connection, Patience, Pool, SendError};
+use super::tries::Tries;
 use crate::domain::Timestamp;
 use crate::domain::proxy_protocol::ProxyHeader;
-use crate::domain::routing::{EndpointId, Retry, Role, Timeouts};
+use crate::domain::routing::{EndpointId, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
@@ -34,16 +35,6 @@ struct Repeats {
     on_stale: Repeat,
     /// A new connection died with it.
     elsewhere: Repeat,
-}
-
-/// The attempts that a version has had with a request.
-#[derive(Default)]
-pub(crate) struct Tries {
-    made: u32,
-    /// The endpoints that had one; not asked again while there are others.
-    endpoints: Vec<EndpointId>,
-    /// How long one has for the head of its answer while another may follow.
-    pub(crate) per_try: Option<Duration>,
 }
 
 /// Where a request may go and how long it may take.
@@ -118,45 +109,9 @@ pub(crate) async fn forward(
     Err(last)
 }
 
-impl Tries {
-    pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
-        self.made < rule.attempts
-    }
-
-    fn begin(&mut self, endpoint: EndpointId) {
-        self.made += 1;
-        self.endpoints.push(endpoint);
-    }
-
-    /// How long the attempt under way has. The last one has all the time there is.
-    fn limit(&self, rule: &Retry) -> Option<Duration> {
-        self.per_try.filter(|_| self.may_go_on(rule))
-    }
-}
-
 impl Destination {
-    /// Whether another attempt could be made now: at an endpoint that had none if there is one, else at any again.
-    pub(crate) fn is_there(&self, exchange: &Exchange, tries: &mut Tries) -> bool {
-        if self.pick(exchange, &tries.endpoints).is_none() {
-            tries.endpoints.clear();
-        }
-        self.pick(exchange, &tries.endpoints).is_some()
-    }
-
-    /// Whether the budget has something left for sending again what was sent.
-    pub(crate) fn may_spend(&self, exchange: &Exchange) -> bool {
-        let rule = &self.service.policy.retry;
-        self.service.retries(self.version).has(exchange.worker.clock.now(), rule.budget)
-    }
-
-    /// The same, and takes it.
-    pub(crate) fn spend(&self, exchange: &Exchange) -> bool {
-        let rule = &self.service.policy.retry;
-        self.service.retries(self.version).take(exchange.worker.clock.now(), rule.budget)
-    }
-
     /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
-    fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
+    pub(super) fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
         let view = exchange.worker.view();
         if Rc::ptr_eq(&view, &self.view) {
             return view.pick(&self.service.versions[self.version], tried);

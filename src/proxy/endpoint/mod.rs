@@ -6,3 +6,4 @@ pub(crate) mod rescue;
 mod retry;
 mod second;
 pub(crate) mod socket;
+mod tries;

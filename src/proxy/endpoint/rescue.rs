@@ -6,9 +6,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use http_body::Body;
 
-use super::forward::{Connections, Destination, Outbound, Tries};
+use super::forward::{Connections, Destination, Outbound};
 use super::retry;
 use super::second::{Answer, First, asked};
+use super::tries::Tries;
 use crate::domain::Weight;
 use crate::domain::routing::{Policy, Role, Timeouts};
 use crate::proxy::fault::Fault;

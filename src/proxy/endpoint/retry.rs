@@ -3,8 +3,9 @@
 
 use http::StatusCode;
 
-use super::forward::{Destination, Outbound, Tries};
+use super::forward::{Destination, Outbound};
 use super::second::{Answer, First, asked};
+use super::tries::Tries;
 use crate::domain::Timestamp;
 use crate::domain::routing::Retry;
 use crate::proxy::fault::AttemptError;

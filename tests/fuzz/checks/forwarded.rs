@@ -47,7 +47,7 @@ pub(crate) fn check(data: &[u8]) {
     assert!(real_ip.is_none_or(|real_ip| reads_as(real_ip, client)), "{shown}");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
     let host = only(&out, "x-forwarded-host");
-    let is_asked = host.map(str::as_bytes) == fields.get("host").map(HeaderValue::as_bytes);
+    let is_asked = out.get("x-forwarded-host") == fields.get("host");
     assert!(is_asked || host.is_some_and(|host| host.bytes().all(plain)), "{shown}");
     assert!(!out.contains_key("forwarded"), "{shown}");
 }
