@@ -21,7 +21,7 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Listener, Shared, Stopper, Workers};
+use crate::proxy::{Listener, Shared, Stopper, Vitals, Workers};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// How long to hold new connections in the listeners' queues until the first round of health checks is over.
@@ -66,11 +66,7 @@ pub struct StartError(String);
 pub fn start(options: Options) -> Result<Running, StartError> {
     let Options { spec, file, clock } = options;
     let workers = spec.workers.map_or_else(cores, usize::from);
-    let listeners = spec
-        .listeners
-        .iter()
-        .map(|listener| Listener { address: listener.address, proxy_protocol: listener.proxy_protocol });
-    let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
+    let bound = Workers::bind(spec.listeners.iter().map(listener).collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
     let store = Store::open(&spec.state_dir).map_err(said)?;
     let log = match spec.access_log {
@@ -120,17 +116,24 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let workers = bound
         .start(shared, drain)
         .map_err(|error| StartError(format!("can't start the workers: {error}")))?;
-    let vitals = workers.vitals();
-    metrics.watch_connections({
-        let vitals = vitals.clone();
-        move || vitals.connections()
-    });
-    metrics.watch_turned_away({
-        let vitals = vitals.clone();
-        move || vitals.turned_away()
-    });
-    metrics.watch_panics(move || vitals.panics());
+    show(&workers.vitals(), &metrics);
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+/// What the data plane knows of a listener.
+fn listener(spec: &spec::Listener) -> Listener {
+    Listener { address: spec.address, proxy_protocol: spec.proxy_protocol }
+}
+
+/// Shows in metrics how the workers are.
+fn show(vitals: &Arc<Vitals>, metrics: &Metrics) {
+    let reading = |read: fn(&Vitals) -> u64| {
+        let vitals = vitals.clone();
+        move || read(&vitals)
+    };
+    metrics.watch_connections(reading(Vitals::connections));
+    metrics.watch_turned_away(reading(Vitals::turned_away));
+    metrics.watch_panics(reading(Vitals::panics));
 }
 
 /// Everything that runs on the control thread.

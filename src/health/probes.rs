@@ -189,6 +189,7 @@ mod tests {
     use super::*;
     use crate::clock::Manual;
     use crate::config::spec::HealthSpec;
+    use crate::domain::proxy_protocol::ProxyProtocol;
     use crate::health::{Condition, LastCheck};
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -316,6 +317,21 @@ mod tests {
             lines,
             ["GET /healthz HTTP/1.1", "host: shop.example", agent, "accept: */*", "connection: close"]
         );
+    }
+
+    #[tokio::test]
+    async fn a_check_of_an_endpoint_that_wants_a_proxy_header_speaks_for_itself() {
+        let (address, mut requests, _endpoint) = endpoint(&[Act::Say(OK)]).await;
+        let mut bench = Bench::new();
+        bench.watch([ProbePlan { proxy_protocol: Some(ProxyProtocol::V1), ..plan(address, spec()) }]);
+        assert_eq!(words(&bench.report().await), "200 in 0 ms");
+        let request = requests.recv().await.expect("a request");
+        assert!(request.starts_with("PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\n"), "{request}");
+        // A connection is enough, but not a silent one: the endpoint would wait for the header.
+        let (address, mut requests, _endpoint) = endpoint(&[Act::Say("")]).await;
+        let spec = HealthSpec { path: None, ..spec() };
+        bench.watch([ProbePlan { proxy_protocol: Some(ProxyProtocol::V1), ..plan(address, spec) }]);
+        assert_eq!(requests.recv().await.as_deref(), Some("PROXY UNKNOWN\r\n"));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod harness;
 mod layering;
 
 mod aborting;
+mod access;
 mod admin;
 mod checks;
 mod demo;

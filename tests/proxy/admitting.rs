@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::Timestamp;
-use adit::domain::routing::{Access, LimitBy, Limiter, RateLimit, Salt, TrustedProxies};
+use adit::domain::routing::{Access, Hold, HoldTerms, LimitBy, Limiter, RateLimit, Salt, TrustedProxies};
 
 use crate::endpoint::Scripted;
-use crate::world::{Proxy, Web, networks};
+use crate::world::{Proxy, Web, eventually, networks};
 
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
 
@@ -126,4 +126,32 @@ fn a_limit_goes_on_over_a_new_snapshot() {
     assert_eq!(proxy.get("/").status, 200);
     proxy.publish(again);
     assert_eq!(proxy.get("/").status, 429);
+}
+
+#[test]
+fn each_request_of_a_connection_is_of_the_client_that_it_names() {
+    let endpoint = Scripted::saying("hello");
+    let proxy = Proxy::start(limited(believing(Web::of(&[&endpoint])), LimitBy::Ip, 1));
+    let mut wire = proxy.client();
+    let statuses = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|client| {
+        wire.send(from(client));
+        wire.reply().status
+    });
+    assert_eq!(statuses, [200, 429, 200]);
+}
+
+#[test]
+fn who_waits_for_a_release_has_used_its_share_once_and_who_may_not_ask_does_not_wait() {
+    let endpoint = Scripted::saying("hello");
+    let mut released = limited(believing(Web::of(&[&endpoint])), LimitBy::Ip, 1);
+    released.policy.access.deny = networks(&["198.51.100.1"]);
+    let hold = Arc::new(Hold::new(HoldTerms::default()));
+    let proxy = Proxy::start(Web { hold: Some(hold.clone()), ..released.again() });
+    let mut waiting = proxy.client();
+    waiting.send(from("192.0.2.1"));
+    eventually("it waits", || hold.waiting() == 1);
+    assert_eq!(proxy.ask(&from("198.51.100.1")).status, 403);
+    assert_eq!(proxy.ask(&from("192.0.2.1")).status, 429);
+    proxy.publish(released);
+    assert_eq!(waiting.reply().status, 200);
 }

@@ -61,9 +61,8 @@ pub(crate) struct Connection {
     heard: Rc<Cell<bool>>,
     pub(crate) alarm: Alarm,
     dies: Timestamp,
+    /// How long it may be kept for another request; zero: it is for one.
     idle: Duration,
-    /// It was said whom it is for: no other client's request may go on it.
-    serves_one: bool,
 }
 
 /// How long to wait for an answer.
@@ -138,7 +137,9 @@ impl Pool {
             () = clock.sleep_until(clock.now() + limit) => return Err(AttemptError::ConnectTimeout),
         };
         let mut connection = Connection::open(stream, clock).await?;
-        connection.serves_one = !header.is_empty();
+        if !header.is_empty() {
+            connection.idle = Duration::ZERO;
+        }
         Ok(connection)
     }
 
@@ -152,7 +153,10 @@ impl Pool {
     /// whole leaves it unfit.
     pub(crate) fn put(&self, mut connection: Connection, now: Timestamp) {
         let mut idle = self.idle.borrow_mut();
-        if self.retired.get() || connection.serves_one || idle.len() >= KEPT || !connection.sender.is_ready()
+        if self.retired.get()
+            || connection.idle.is_zero()
+            || idle.len() >= KEPT
+            || !connection.sender.is_ready()
         {
             return;
         }
@@ -196,15 +200,7 @@ impl Connection {
         let task =
             tokio::task::spawn_local(async move { connection.await.unwrap_or_default() }).abort_handle();
         let dies = clock.now() + AGE.mul_f64(0.9 + 0.2 * fastrand::f64());
-        Ok(Self {
-            sender,
-            task,
-            heard,
-            alarm: Alarm::new(clock.clone()),
-            dies,
-            idle: IDLE,
-            serves_one: false,
-        })
+        Ok(Self { sender, task, heard, alarm: Alarm::new(clock.clone()), dies, idle: IDLE })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -248,7 +244,7 @@ impl Connection {
         }
         if let Some(idle) = keep_alive(response.headers()) {
             // One second less than the endpoint says: it may close at the very moment we send.
-            self.idle = IDLE.min(idle.saturating_sub(Duration::from_secs(1)));
+            self.idle = self.idle.min(idle.saturating_sub(Duration::from_secs(1)));
         }
         Ok(response)
     }
