@@ -23,7 +23,7 @@ use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
 use crate::domain::routing::Snapshot;
 use crate::provider::file;
-use crate::proxy::{Shared, Stopper, Workers};
+use crate::proxy::{Shared, Stopper, Vitals, Workers};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::tls::Keyrings;
 
@@ -122,11 +122,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .map_err(|error| StartError(format!("can't start the workers: {error}")))?;
     let vitals = workers.vitals();
     listeners::watch_tls(&metrics, &keyrings, &vitals);
-    metrics.watch_connections({
-        let vitals = vitals.clone();
-        move || vitals.connections()
-    });
-    metrics.watch_panics(move || vitals.panics());
+    show(&vitals, &metrics);
     Ok(Running { listeners, schemes, admin: admin_address, handle, workers, stop_control, control, log })
 }
 
@@ -136,6 +132,17 @@ fn access_log(wanted: spec::AccessLog) -> Result<AccessLog, StartError> {
             .map_err(|error| StartError(format!("can't start the access log's thread: {error}"))),
         spec::AccessLog::Off => Ok(AccessLog::off()),
     }
+}
+
+/// Shows in metrics how the workers are.
+fn show(vitals: &Arc<Vitals>, metrics: &Metrics) {
+    let reading = |read: fn(&Vitals) -> u64| {
+        let vitals = vitals.clone();
+        move || read(&vitals)
+    };
+    metrics.watch_connections(reading(Vitals::connections));
+    metrics.watch_turned_away(reading(Vitals::turned_away));
+    metrics.watch_panics(reading(Vitals::panics));
 }
 
 /// Everything that runs on the control thread.

@@ -21,7 +21,8 @@
 //! ```text
 //! accept -> permit -> tls? -> hyper (HTTP/1.1 or HTTP/2) -> handler
 //!   1 snapshot = live.load()                     routes, weights and endpoints always agree
-//!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; a held service -> it waits here
+//!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; not admitted -> 403 or 429;
+//!                                                a held service -> it waits here
 //!   3 version  = service.choose(client key)      preview host, forced header > affinity > weighted
 //!   4 endpoint = version.pick(random)            less loaded of two, never an ejected one while another is left
 //!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries and rescue here
@@ -102,6 +103,7 @@
 //! | hook | an operator's URL that is asked before a rollout goes on, or told how it went |
 //! | check | a measurement from outside (a Prometheus query, a URL) that has a say in the verdict |
 //! | bake | the time after 100 % in which the old version is kept warm and a failure still goes back |
+//! | trusted proxy | a peer whose word about its clients is believed; nobody else's is |
 //! | fault | whose fault a failed exchange was: the client's, the endpoint's, ours. Only the endpoint's is ever judged |
 //! | snapshot | one consistent state of all routing; immutable, replaced as a whole |
 //!

@@ -20,6 +20,7 @@ fn one(listener: &spec::Listener, index: usize, keyrings: &Keyrings) -> Listener
     Listener {
         address: listener.address,
         protocol: listener.protocol,
+        proxy_protocol: listener.proxy_protocol,
         tls: keyrings.keyring(index),
         redirect: listener.redirect.map(|redirect| ToHttps { port: redirect.port }),
         hsts: listener.hsts.and_then(hsts),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::file::path;
 use super::reader::Table;
 use super::spec::EndpointTlsFiles;
+use crate::domain::proxy_protocol::ProxyProtocol;
 use crate::domain::routing::{Connection, Protocol, Roots, Tls};
 
 /// How endpoints are spoken to, and the files that this needs.
@@ -18,8 +19,15 @@ pub(super) fn connection(table: &mut Table<'_>) -> (Connection, EndpointTlsFiles
         let message = "without TLS nothing tells which version of HTTP an endpoint speaks";
         table.error_of("protocol", message, Some(help.to_owned()));
     }
+    let words = [("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+    let proxy_protocol = table.value("proxy_protocol").and_then(|value| value.choice(&words, &[]));
+    if proxy_protocol.is_some() && protocol != Protocol::Http1 && table.sound() {
+        let help = "write `protocol = \"http1\"`, or leave `proxy_protocol` out";
+        let message = "a connection of HTTP/2 carries requests of many clients, and its header names one";
+        table.error_of("proxy_protocol", message, Some(help.to_owned()));
+    }
     let (tls, files) = read.unzip();
-    (Connection { protocol, tls: tls.map(Arc::new) }, files.unwrap_or_default())
+    (Connection { protocol, tls: tls.map(Arc::new), proxy_protocol }, files.unwrap_or_default())
 }
 
 /// What can be known without reading files. Without them it trusts those that it should not, at the most.

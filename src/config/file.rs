@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::access;
 use super::address;
 use super::reader::Table;
 use super::services;
 use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
 use super::tls;
 use super::value::Value;
-use crate::domain::routing::Spoken;
+use crate::domain::routing::{Spoken, TrustedProxies};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -22,8 +23,10 @@ const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
-    file.unserved(&["trusted_proxies", "tracing", "limits", "docker"]);
+    file.unserved(&["tracing", "limits", "docker"]);
     let listeners = listeners(file);
+    let trusted_proxies = access::trusted_proxies(file);
+    refuse_distrust(file, &listeners, &trusted_proxies);
     let services = services::read(file, &addresses(&listeners));
     let (state_dir, keep) = file.table("state", state);
     Spec {
@@ -33,6 +36,7 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
         admin: file.table("admin", |table| admin(table, &addresses(&listeners))),
         state_dir,
         keep,
+        trusted_proxies: Arc::new(trusted_proxies),
         listeners,
         services: services
             .into_iter()
@@ -125,7 +129,26 @@ fn listener(table: &mut Table<'_>) -> Option<Listener> {
         let help = "give `hsts` to the listener with `tls`: without TLS browsers ignore it";
         table.error_of("hsts", "`hsts` is for a listener with `tls`", Some(help.to_owned()));
     }
-    Some(Listener { address: address?.parsed(address::listen)?, protocol, tls, redirect, hsts })
+    let proxy_protocol = table.boolean("proxy_protocol", false);
+    Some(Listener {
+        address: address?.parsed(address::listen)?,
+        protocol,
+        proxy_protocol,
+        tls,
+        redirect,
+        hsts,
+    })
+}
+
+/// A listener that takes only what is relayed, and only from those who are trusted, would take nothing.
+fn refuse_distrust(file: &Table<'_>, listeners: &[Listener], trusted: &TrustedProxies) {
+    if trusted.0.is_empty() && listeners.iter().any(|listener| listener.proxy_protocol) && file.sound() {
+        let help =
+            "write `trusted_proxies = [\"10.0.0.0/8\"]` with the addresses of whoever sends that header";
+        let message =
+            "a listener has `proxy_protocol`, and `trusted_proxies` names nobody who may connect to it";
+        file.error_of("listeners", message, Some(help.to_owned()));
+    }
 }
 
 fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {

@@ -3,6 +3,7 @@
 //! `file` and its neighbours ask a `reader` for keys and build the [`spec`]; the reader remembers what it was asked
 //! for, so the code that reads is the only list of keys there is.
 
+mod access;
 mod address;
 pub(crate) mod build;
 mod checks;
@@ -17,6 +18,7 @@ mod latency;
 mod policies;
 mod reader;
 mod rescue;
+mod retry;
 mod rollout;
 mod routes;
 mod services;

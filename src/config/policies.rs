@@ -1,15 +1,15 @@
-//! How a service's requests and endpoints are treated: `health`, `eject`, `timeouts`, `affinity`, `override`.
+//! How a service's requests and endpoints are treated: `health`, `eject`, `timeouts`, `retry`, `affinity`, `override`.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::HeaderName;
 use http::uri::PathAndQuery;
-use ipnet::IpNet;
 
+use super::access::{access, networks, rate_limit};
 use super::file::{DAY, MILLISECOND};
 use super::reader::Table;
 use super::rescue::Handling;
+use super::retry::retry;
 use super::routes::header_name;
 use super::spec::{EjectSpec, HealthSpec};
 use super::upgrades::upgrades;
@@ -80,15 +80,20 @@ pub(super) fn policy(
         .table("affinity", |table| table.value("by").and_then(|value| affinity(&value)).unwrap_or_default());
     let version_override =
         service.value("override").and_then(|value| value.table(version_override).flatten());
+    let timeouts = service.table("timeouts", timeouts);
+    let retry = service.table("retry", |table| retry(table, timeouts.response));
     Policy {
         connection,
-        timeouts: service.table("timeouts", timeouts),
+        timeouts,
+        retry,
         affinity,
         version_override,
         rescue: handling.rescue,
         on_missing: handling.on_missing,
         preview_host: handling.preview_host.map(|(host, _)| host),
         upgrades: upgrades(service),
+        access: access(service),
+        rate_limit: rate_limit(service),
         eject_after: eject.consecutive_failures,
     }
 }
@@ -124,23 +129,8 @@ fn version_override(table: &mut Table<'_>) -> Option<Override> {
         .value("header")
         .map_or_else(|| Some(HeaderName::from_static("x-adit-version")), |value| value.parsed(header_name));
     let from = table.required("from", "write `from = [\"10.0.0.0/8\"]`: who may choose a version by hand")?;
-    let networks = from.list(|item| item.parsed(network))?;
-    if networks.is_empty() {
-        let help = "name networks, or remove the whole table to let nobody choose";
-        from.error("an empty list lets nobody choose", Some(help.to_owned()));
-    }
-    Some(Override { header: header?, from: networks })
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
-    }
-    match text.parse::<IpNet>() {
-        Ok(network) if network.trunc() == network => Ok(network),
-        Ok(network) => Err(format!("`{text}` has bits set behind its prefix: write `{}`", network.trunc())),
-        Err(_) => Err(format!("`{text}` is not a network: write it as `10.0.0.0/8`, or one address")),
-    }
+    let from = networks(&from, "name networks, or remove the whole table to let nobody choose")?;
+    Some(Override { header: header?, from })
 }
 
 fn check_path(text: &str) -> Result<String, String> {
@@ -157,16 +147,6 @@ fn count(table: &mut Table<'_>, key: &'static str, default: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::domain::Weight;
-
-    #[test]
-    fn a_network_is_an_address_or_a_prefix_without_stray_bits() {
-        for (text, read) in [("10.0.0.0/8", "10.0.0.0/8"), ("10.1.2.3", "10.1.2.3/32"), ("::1", "::1/128")] {
-            assert_eq!(network(text).map(|it| it.to_string()), Ok(read.to_owned()));
-        }
-        let error = network("10.1.2.3/8").expect_err("has stray bits");
-        assert!(error.ends_with("write `10.0.0.0/8`"), "{error}");
-        assert!(network("ten").is_err());
-    }
 
     #[test]
     fn half_of_the_endpoints_may_be_ejected_by_default() {

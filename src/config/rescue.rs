@@ -45,7 +45,8 @@ fn rescue(table: &mut Table<'_>) -> Rescue {
     }
 }
 
-fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
+/// Methods of requests.
+pub(super) fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
     value.list(|item| {
         item.parsed(|text| match Method::from_bytes(text.as_bytes()) {
             Ok(_) if text != text.to_ascii_uppercase() => Err(format!(

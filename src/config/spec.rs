@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch};
+use crate::domain::routing::{HostPattern, Policy, RouteMatch, TrustedProxies};
 use crate::domain::{ServiceName, VersionName, Weight};
 pub use listener::{
     CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
@@ -32,6 +32,8 @@ pub struct Spec {
     pub state_dir: PathBuf,
     /// How much of what happened is kept. Default: all of it, for ever.
     pub keep: Keep,
+    /// Who may speak for others. Default: nobody.
+    pub trusted_proxies: Arc<TrustedProxies>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -218,6 +220,7 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
+            trusted_proxies: Arc::default(),
             listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }

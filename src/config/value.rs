@@ -67,6 +67,19 @@ impl<'d> Value<'d> {
         parse(&text).map_err(|why| self.error(why.to_string(), None)).ok()
     }
 
+    /// A string, or a whole number as it is written, that `parse` understands.
+    pub(super) fn word_or_number<T, E: Display>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.written? {
+            DeValue::Integer(number) => {
+                parse(number.as_str()).map_err(|why| self.error(why.to_string(), None)).ok()
+            }
+            _other => self.parsed(parse),
+        }
+    }
+
     /// One of the words in `served`; those in `unserved` are known but refused.
     pub(super) fn choice<T: Copy>(&self, served: &[(&str, T)], unserved: &[&str]) -> Option<T> {
         let typed = self.string()?;

@@ -28,8 +28,15 @@ pub(crate) fn service(state: &ServiceState) -> Service {
         .collect();
     let split = split(state, &versions);
     let rollout = state.release.as_ref().and_then(|release| release.machine.rollout()).map(|it| it.number);
-    let hold = state.hold.clone();
-    Service { name: state.spec.name.clone(), policy: state.policy.clone(), versions, split, rollout, hold }
+    Service {
+        name: state.spec.name.clone(),
+        policy: state.policy.clone(),
+        versions,
+        split,
+        rollout,
+        hold: state.hold.clone(),
+        limiter: state.limiter.clone(),
+    }
 }
 
 fn split(state: &ServiceState, versions: &[Version]) -> Split {

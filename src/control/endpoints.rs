@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::store::By;
-use crate::config::spec::{Build, EjectSpec, EndpointAddress, HealthSpec, VersionSpec};
+use crate::config::spec::{Build, EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
 use crate::domain::Timestamp;
-use crate::domain::routing::{Connection, Endpoint, EndpointId, Standing};
+use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
 
@@ -188,17 +188,13 @@ impl VersionState {
     }
 
     /// The probes that the endpoints need.
-    pub(crate) fn probes(
-        &self,
-        health: &HealthSpec,
-        connection: &Connection,
-    ) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+    pub(crate) fn probes(&self, service: &ServiceSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
         self.endpoints.iter().map(|endpoint| {
             let plan = ProbePlan {
                 address: endpoint.address,
                 host: endpoint.declared.to_string(),
-                connection: connection.clone(),
-                spec: health.clone(),
+                connection: service.policy.connection.clone(),
+                spec: service.health.clone(),
             };
             (endpoint.id, plan)
         })

@@ -12,7 +12,7 @@ use super::pace::StableTimes;
 use super::record::Noted;
 use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Event, Judgement, Machine, Verdict};
-use crate::domain::routing::{EndpointId, Hold, Policy, Service};
+use crate::domain::routing::{EndpointId, Hold, Limiter, Policy, Salt, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
 use crate::health::{Change, CheckState, ProbePlan};
 
@@ -25,6 +25,8 @@ pub(crate) struct ServiceState {
     pub(crate) release: Option<Release>,
     /// While its requests wait.
     pub(crate) hold: Option<Arc<Hold>>,
+    /// What has been used of its rate limit; stays as long as the rule does.
+    pub(crate) limiter: Option<Arc<Limiter>>,
     /// What the data plane was given last.
     pub(crate) compiled: Option<Arc<Service>>,
     /// Whether that is out of date.
@@ -54,8 +56,16 @@ impl ServiceState {
     /// A service that nothing is known of yet.
     pub(crate) fn new(spec: Arc<ServiceSpec>) -> Self {
         let policy = Arc::new(spec.policy.clone());
-        let versions = BTreeMap::new();
-        Self { spec, policy, versions, release: None, hold: None, compiled: None, dirty: true }
+        Self {
+            spec,
+            policy,
+            versions: BTreeMap::new(),
+            release: None,
+            hold: None,
+            limiter: None,
+            compiled: None,
+            dirty: true,
+        }
     }
 
     /// Takes over a new spec. Versions and endpoints that stay keep all that is known of them.
@@ -80,6 +90,11 @@ impl ServiceState {
         let mut policy = self.spec.policy.clone();
         if self.release.as_ref().is_some_and(|release| release.evidence.is_some()) {
             policy.affinity = self.policy.affinity.clone();
+        }
+        if self.limiter.as_ref().map(|limiter| limiter.rule()) != policy.rate_limit.as_ref() {
+            let salt = Salt(fastrand::u64(..), fastrand::u64(..));
+            self.limiter = policy.rate_limit.clone().map(|rule| Arc::new(Limiter::new(rule, salt)));
+            self.dirty = true;
         }
         if *self.policy != policy {
             self.policy = Arc::new(policy);
@@ -160,9 +175,7 @@ impl ServiceState {
 
     /// The probes that the endpoints need.
     pub(crate) fn probes(&self) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
-        self.versions
-            .values()
-            .flat_map(|version| version.probes(&self.spec.health, &self.spec.policy.connection))
+        self.versions.values().flat_map(|version| version.probes(&self.spec))
     }
 
     /// Ejects and lets back in whom the rules name.

@@ -48,6 +48,7 @@ impl Control {
                 generation: self.generation,
                 matcher: self.matcher.clone(),
                 services,
+                trusted: self.spec.trusted_proxies.clone(),
                 unrouted: self.unrouted.clone(),
             }));
             self.around.published.notify_waiters();

@@ -2,6 +2,7 @@
 //! told everything it needs. Enforced by `tests/it/layering.rs`.
 
 mod names;
+pub mod proxy_protocol;
 pub mod rollout;
 pub mod routing;
 pub mod stats;

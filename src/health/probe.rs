@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -11,6 +11,7 @@ use super::state::{ProbeError, ProbeResult};
 use super::{grpc, http1, http2};
 use crate::clock::Clock;
 use crate::config::spec::HealthSpec;
+use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::{Connection, Protocol};
 use crate::tls::outgoing::{Fault, Outgoing};
 
@@ -68,11 +69,11 @@ pub(super) async fn check(plan: ProbePlan, speech: Speech, clock: Clock) -> Prob
 async fn ask(plan: &ProbePlan, speech: &Speech) -> Result<Option<u16>, ProbeError> {
     let Some(tls) = &speech.tls else {
         let request = Request::new(plan, plan.connection.protocol)?;
-        return request.ask(connect(plan.address).await?).await;
+        return request.ask(connect(plan).await?).await;
     };
     let tls = tls.as_ref().map_err(|why| ProbeError::Ours(why.clone()))?;
     let name = tls.name_of(&plan.host).map_err(ProbeError::Unsendable)?;
-    let stream = connect(plan.address).await?;
+    let stream = connect(plan).await?;
     let connected = tls.connect(stream, name, plan.connection.protocol).await;
     let (stream, spoken) = connected.map_err(|error| match Fault::of(&error) {
         Some(fault) => ProbeError::Tls(fault.to_string()),
@@ -81,16 +82,21 @@ async fn ask(plan: &ProbePlan, speech: &Speech) -> Result<Option<u16>, ProbeErro
     Request::new(plan, spoken)?.ask(stream).await
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
-    let stream = TcpStream::connect(address).await.map_err(no_connection)?;
+async fn connect(plan: &ProbePlan) -> Result<TcpStream, ProbeError> {
+    let mut stream = TcpStream::connect(plan.address).await.map_err(no_connection)?;
     // An error here means that the connection is gone already; asking will tell.
     let _nodelay = stream.set_nodelay(true);
     // On loopback the system may give us the very port that we connect to: then we talk to ourselves (RFC 9293
     // section 3.5, simultaneous open), and nobody listens there.
     match stream.local_addr() {
-        Ok(own) if own == address => Err(ProbeError::Refused),
-        Ok(_) | Err(_) => Ok(stream),
+        Ok(own) if own == plan.address => return Err(ProbeError::Refused),
+        Ok(_) | Err(_) => {}
     }
+    if let Some(version) = plan.connection.proxy_protocol {
+        let header = ProxyHeader::Own.write(version);
+        stream.write_all(&header).await.map_err(|_| ProbeError::Closed)?;
+    }
+    Ok(stream)
 }
 
 /// What is asked on a connection.

@@ -192,6 +192,7 @@ mod tests {
     use super::*;
     use crate::clock::Manual;
     use crate::config::spec::HealthSpec;
+    use crate::domain::proxy_protocol::ProxyProtocol;
     use crate::domain::routing::Connection;
     use crate::health::{Condition, LastCheck};
 
@@ -259,6 +260,12 @@ mod tests {
         HealthSpec { path: Some("/healthz".into()), timeout: FOREVER, ..HealthSpec::default() }
     }
 
+    /// Over the PROXY protocol.
+    fn relayed(plan: ProbePlan) -> ProbePlan {
+        let connection = Connection { proxy_protocol: Some(ProxyProtocol::V1), ..plan.connection };
+        ProbePlan { connection, ..plan }
+    }
+
     fn plan(address: SocketAddr, spec: HealthSpec) -> ProbePlan {
         ProbePlan { address, host: "shop.example".into(), connection: Connection::default(), spec }
     }
@@ -320,6 +327,21 @@ mod tests {
             lines,
             ["GET /healthz HTTP/1.1", "host: shop.example", agent, "accept: */*", "connection: close"]
         );
+    }
+
+    #[tokio::test]
+    async fn a_check_of_an_endpoint_that_wants_a_proxy_header_speaks_for_itself() {
+        let (address, mut requests, _endpoint) = endpoint(&[Act::Say(OK)]).await;
+        let mut bench = Bench::new();
+        bench.watch([relayed(plan(address, spec()))]);
+        assert_eq!(words(&bench.report().await), "200 in 0 ms");
+        let request = requests.recv().await.expect("a request");
+        assert!(request.starts_with("PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\n"), "{request}");
+        // A connection is enough, but not a silent one: the endpoint would wait for the header.
+        let (address, mut requests, _endpoint) = endpoint(&[Act::Say("")]).await;
+        let spec = HealthSpec { path: None, ..spec() };
+        bench.watch([relayed(plan(address, spec))]);
+        assert_eq!(requests.recv().await.as_deref(), Some("PROXY UNKNOWN\r\n"));
     }
 
     #[tokio::test]

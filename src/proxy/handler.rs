@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
 };
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::{Either, Empty};
@@ -20,8 +21,9 @@ use super::endpoint::forward::{Connections, Destination, Outbound};
 use super::endpoint::rescue::{self, Aid};
 use super::fault::AttemptError;
 use super::observe::Exchange;
+use super::request::admit::{Visit, admit};
 use super::request::assign::{Asker, Assignment, HostUse, assign};
-use super::request::headers::{Forwarding, to_client, to_endpoint};
+use super::request::headers::{X_REQUEST_ID, tell_certificate, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::redirect;
@@ -129,18 +131,22 @@ async fn serve_at_leisure(
     Ok(response)
 }
 
-/// Finds the service; if that is held, waits until it is released and looks again.
+/// Finds the service, if the client may ask it; if that is held, waits until it is released and looks again.
 async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
     level(parts, &exchange.client.scheme)?;
     if let Some(to) = exchange.client.listener.redirect
+        && exchange.origin.scheme != Scheme::HTTPS
         && let Some(location) = redirect::location(parts, to)?
     {
         exchange.location = Some(location);
         return Err(Refusal::ToHttps);
     }
+    let mut visit = Visit::First;
     loop {
         let found = route(exchange.worker.view(), parts, &exchange.client)?;
         exchange.addressed(&found.service, found.route);
+        admit(exchange, &found.service, &parts.headers, visit)?;
+        visit = Visit::Again;
         let Some(hold) = found.service.hold.clone() else {
             if let Some(target) = &found.target {
                 parts.uri = target.clone();
@@ -179,17 +185,18 @@ fn choose_version(
     found: &Found,
     headers: &HeaderMap,
 ) -> Result<Assignment, Refusal> {
-    let client = &exchange.client;
     let asker = Asker {
-        ip: client.ip,
+        ip: exchange.origin.ip,
         headers,
-        scheme: &client.scheme,
+        scheme: &exchange.origin.scheme,
         host: found.host,
         now: exchange.work_began(),
     };
     let assignment = assign(&found.service, &asker).ok_or(Refusal::Attempt(AttemptError::NoEndpoint))?;
+    let began = exchange.work_began();
+    found.service.retries(assignment.version).came(began);
     if found.service.split.arm(Role::Canary).is_some() {
-        found.service.budget.borrow_mut().came(exchange.work_began());
+        found.service.budget.borrow_mut().came(began);
     }
     exchange.assigned(found.service.clone(), &assignment);
     Ok(assignment)
@@ -203,7 +210,8 @@ fn prepare(
     service: &ServiceView,
     aid: Aid,
 ) -> Outbound {
-    let repeat = Repeat::of(&parts.method);
+    let covered = service.policy.retry.covers(&parts.method);
+    let repeat = if covered { Repeat::Possible } else { Repeat::Never };
     if !body.is_end_stream() {
         // An endpoint may say, after it was sent, that it did nothing with it: then any request may be sent again.
         let says = service.policy.connection.protocol != Protocol::Http1;
@@ -216,14 +224,13 @@ fn prepare(
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let forwarding = Forwarding {
-        client: &exchange.client.name,
-        port: &exchange.client.port,
-        request_id: &exchange.request_id,
-        scheme: &exchange.client.scheme,
-        shown: exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()),
-    };
-    to_endpoint(&mut parts.headers, &forwarding);
+    to_endpoint(&mut parts.headers);
+    let host = parts.headers.get(HOST).cloned();
+    exchange.origin.tell(&mut parts.headers, &exchange.client, host);
+    if let Some(shown) = exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()) {
+        tell_certificate(&mut parts.headers, shown);
+    }
+    parts.headers.insert(X_REQUEST_ID, exchange.request_id.clone());
     if exchange.upload.is_some() && !parts.headers.contains_key(CONTENT_LENGTH) {
         // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

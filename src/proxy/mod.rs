@@ -1,8 +1,9 @@
 //! THE DATA PLANE: carries requests on worker threads of its own. It imports domain, telemetry and the clock, never
 //! control, config, provider or health: all it knows of them is one snapshot.
 //!
-//! The way of a request: `worker` accepts on the sockets of `client::listeners` -> `client::connection` finds the protocol
-//! -> `handler`, which reads as the steps: `request::normalize`, the snapshot's matcher, `request::assign`,
+//! The way of a request: `worker` accepts on the sockets of `client::listeners` -> `client::connection` reads whom it
+//! is from, where that is said (`client::relayed`), and finds the protocol
+//! -> `handler`, which reads as the steps: `request::normalize`, the snapshot's matcher, `request::admit`, `request::assign`,
 //! `endpoint::forward` on a connection of `endpoint::pool` -> `answer` streams the body back -> `observe` counts when it
 //! has ended. A 101 that was asked for makes a `tunnel` of the two connections.
 
@@ -11,6 +12,8 @@ mod answer;
 mod client;
 mod endpoint;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod observe;
 mod request;
@@ -62,6 +65,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What clients may speak there.
     pub protocol: Spoken,
+    /// Whether a connection begins with a header of the PROXY protocol. It is taken from the trusted proxies alone.
+    pub proxy_protocol: bool,
     /// What TLS is spoken with there; `None`: it is not.
     pub tls: Option<Arc<Keyring>>,
     /// Requests are sent on to where TLS is spoken.
@@ -116,6 +121,7 @@ pub struct Vitals {
     panics: AtomicU64,
     connections: AtomicU64,
     handshakes: [AtomicU64; Handshake::ALL.len()],
+    turned_away: AtomicU64,
 }
 
 impl Workers {
@@ -224,6 +230,11 @@ impl Vitals {
         self.handshakes[how.index()].load(Ordering::Relaxed)
     }
 
+    /// Connections that were closed because their PROXY header was missing, wrong, or not to be believed.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
     /// Connections of clients that are open.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
@@ -233,7 +244,7 @@ impl Vitals {
 impl Listener {
     /// Without TLS and without anything special.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, protocol: Spoken::Any, tls: None, redirect: None, hsts: None }
+        Self { address, protocol: Spoken::Any, proxy_protocol: false, tls: None, redirect: None, hsts: None }
     }
 }
 

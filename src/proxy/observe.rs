@@ -25,6 +25,7 @@ use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
 use super::request::grpc::is_grpc;
 use super::request::headers::new_request_id;
+use super::request::origin::Origin;
 use super::request::respond::{Form, Refusal};
 use super::request::upload::Upload;
 use super::view::ServiceView;
@@ -33,6 +34,8 @@ use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, GrpcCode, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
 use call::Call;
+pub(super) use sample::trace_id_of;
+pub(super) use second::Aside;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
@@ -42,6 +45,7 @@ const CLIENT_LEFT: u16 = 499;
 pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
+    pub(super) origin: Origin,
     pub(super) request_id: HeaderValue,
     pub(super) method: Method,
     pub(super) started: Timestamp,
@@ -101,10 +105,12 @@ pub(super) enum End {
 impl Exchange {
     pub(super) fn begin<B: Body>(worker: Rc<Worker>, client: Rc<Client>, request: &Request<B>) -> Box<Self> {
         client.life.request_began();
+        let origin = Origin::of(&client, request.headers(), &worker.view().snapshot.trusted);
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Box::new(Self {
             started: worker.clock.now(),
-            request_id: new_request_id(),
+            request_id: origin.request_id().unwrap_or_else(new_request_id),
+            origin,
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),

@@ -1,7 +1,7 @@
 //! A worker's own mirror of the snapshot, rebuilt only when a new one was published. A request clones `Rc`s from it:
 //! no counter that other cores write, no lock, no lookup by hash.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -37,10 +37,12 @@ pub(super) enum Place {
 /// A service as one worker sees it: what a long exchange holds on to, instead of the whole snapshot.
 pub(super) struct ServiceView {
     service: Arc<Service>,
-    /// This worker's; outlives the snapshot.
+    /// Of rescues. This worker's; outlives the snapshot.
     pub(super) budget: Rc<RefCell<Budget>>,
     /// How its endpoints are spoken to; stays while that stays.
     speech: Rc<Speech>,
+    /// Of retries, by version. This worker's; outlive the snapshot.
+    retries: Vec<Rc<RefCell<Budget>>>,
 }
 
 impl View {
@@ -171,7 +173,13 @@ impl View {
         let speech = known.map(|known| &known.speech);
         let speech = speech.filter(|speech| speech.connection == service.policy.connection).cloned();
         let speech = speech.unwrap_or_else(|| Speech::new(&service.policy.connection));
-        Rc::new(ServiceView { service: service.clone(), budget, speech })
+        let retries = service.versions.iter().map(|version| {
+            let kept = |known: &Rc<ServiceView>| {
+                known.version_named(version.name.as_str()).map(|index| known.retries[index].clone())
+            };
+            known.and_then(kept).unwrap_or_default()
+        });
+        Rc::new(ServiceView { service: service.clone(), budget, retries: retries.collect(), speech })
     }
 
     fn keep_pools(&self, services: &[Rc<ServiceView>]) -> Vec<Option<Rc<Pool>>> {
@@ -192,6 +200,13 @@ impl View {
             pools[slot] = Some(pool);
         }
         pools
+    }
+}
+
+impl ServiceView {
+    /// How many requests of this version may still be sent again.
+    pub(super) fn retries(&self, version: usize) -> RefMut<'_, Budget> {
+        self.retries[version].borrow_mut()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::client::connection::{self, Client, poll_again};
 use super::client::life::{Ending, Life};
+use super::client::relayed::NoHeader;
 use super::fault::is_our_lack;
 use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
@@ -160,6 +161,14 @@ impl Worker {
             let _count = count;
             task.await;
         });
+    }
+
+    /// A connection ends before anything was asked: it does not say whom it is from.
+    pub(super) fn turn_away(&self, peer: IpAddr, why: &NoHeader) {
+        if let NoHeader::Untrusted | NoHeader::Bad(_) = why {
+            self.vitals.turned_away.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%peer, %why, "a connection was closed: it must begin with a PROXY header");
+        }
     }
 
     fn begin_drain(&self, drain: Duration) {

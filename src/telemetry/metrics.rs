@@ -108,6 +108,7 @@ struct Watched {
     connections: Option<Reading>,
     panics: Option<Reading>,
     tls: Option<Box<dyn Fn() -> TlsReading + Send>>,
+    turned_away: Option<Reading>,
 }
 
 type Reading = Box<dyn Fn() -> u64 + Send>;
@@ -186,6 +187,12 @@ impl Metrics {
     /// Shows how TLS is doing, as `now` knows it. `now` must be quick, and not ask for metrics itself.
     pub fn watch_tls(&self, now: impl Fn() -> TlsReading + Send + 'static) {
         locked(&self.watched).tls = Some(Box::new(now));
+    }
+
+    /// Shows the connections turned away so far, as `total` counts them. `total` must be quick, and not ask for metrics
+    /// itself.
+    pub fn watch_turned_away(&self, total: impl Fn() -> u64 + Send + 'static) {
+        locked(&self.watched).turned_away = Some(Box::new(total));
     }
 
     /// Shows the panics so far, as `total` counts them. `total` must be quick, and not ask for metrics itself.
@@ -287,6 +294,12 @@ fn program(all: &mut Vec<MetricFamily>, watched: &Watched) {
     if let Some(open) = &watched.connections {
         let mut family = Family::gauge("adit_connections_open", "Client connections open now.", []);
         family.sample([], number(open()));
+        family.finish(all);
+    }
+    if let Some(total) = &watched.turned_away {
+        let help = "Connections closed because their PROXY header was missing, wrong, or from a peer that is not trusted.";
+        let mut family = Family::counter("adit_proxy_protocol_refused_total", help, []);
+        family.sample([], number(total()));
         family.finish(all);
     }
     if let Some(total) = &watched.panics {
@@ -574,10 +587,12 @@ mod tests {
         metrics.watch_log(AccessLog::off());
         metrics.watch_connections(|| 7);
         metrics.watch_panics(|| 2);
+        metrics.watch_turned_away(|| 3);
         assert_samples(
             &metrics,
             &[
                 ("adit_connections_open", 7.0),
+                ("adit_proxy_protocol_refused_total", 3.0),
                 ("adit_panics_total", 2.0),
                 ("adit_access_log_dropped_total", 0.0),
             ],

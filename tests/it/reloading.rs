@@ -88,8 +88,8 @@ fn a_good_file_after_a_bad_one_clears_the_problem() {
 #[test]
 fn a_key_that_is_not_served_yet_is_refused_by_name() {
     let (_endpoint, adit) = served("");
-    adit.edit(|text| format!("{text}\n[services.web.retry]\nattempts = 2\n"));
-    adit.cli(&["reload"]).expect_code(3).expect_words(&["retry", "not served"]);
+    adit.edit(|text| format!("{text}\n[services.web.hooks]\nat = 2\n"));
+    adit.cli(&["reload"]).expect_code(3).expect_words(&["hooks", "not served"]);
 }
 
 #[test]

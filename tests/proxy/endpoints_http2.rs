@@ -23,14 +23,14 @@ const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello
 /// A service whose endpoints are spoken to in HTTP/2.
 fn web(addresses: &[SocketAddr]) -> Web {
     let mut web = Web::at(addresses);
-    web.policy.connection = Connection { protocol: Protocol::Http2, tls: None };
+    web.policy.connection = Connection { protocol: Protocol::Http2, ..Connection::default() };
     web
 }
 
 /// The same with a canary that has all the traffic.
 fn canary(address: SocketAddr) -> Proxy {
     let mut web = Web::canary(&[nobody()], &[address], 100.0);
-    web.policy.connection = Connection { protocol: Protocol::Http2, tls: None };
+    web.policy.connection = Connection { protocol: Protocol::Http2, ..Connection::default() };
     Proxy::start(web)
 }
 

@@ -107,7 +107,7 @@ fn http2(acceptor: TlsAcceptor) -> Speaker {
 
 fn proxy(address: std::net::SocketAddr, protocol: Protocol, tls: Tls) -> Proxy {
     let mut web = Web::at(&[address]);
-    web.policy.connection = Connection { protocol, tls: Some(Arc::new(tls)) };
+    web.policy.connection = Connection { protocol, tls: Some(Arc::new(tls)), proxy_protocol: None };
     Proxy::start(web)
 }
 
@@ -237,8 +237,11 @@ fn a_service_whose_tls_changes_speaks_the_new_way_at_once() {
     let (authority, other) = (Authority::new(), Authority::new());
     let endpoint = http2(acceptor(&authority.issue("shop.internal", Term::Running), &["h2"], None));
     let mut web = Web::at(&[endpoint.address]);
-    web.policy.connection =
-        Connection { protocol: Protocol::Http2, tls: Some(Arc::new(trusting(&authority))) };
+    web.policy.connection = Connection {
+        protocol: Protocol::Http2,
+        tls: Some(Arc::new(trusting(&authority))),
+        proxy_protocol: None,
+    };
     let mut changed = web.again();
     changed.policy.connection.tls = Some(Arc::new(trusting(&other)));
     let proxy = Proxy::start(web);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod admitting;
 mod bodies;
 #[path = "../shared/certificates.rs"]
 mod certificates;
@@ -18,8 +19,11 @@ mod http2;
 mod http2_client;
 mod http2_floods;
 mod http2_rules;
+mod origin;
+mod proxy_protocol;
 mod requests;
 mod rescue;
+mod retry;
 mod split;
 mod switch;
 mod tls;

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use adit::domain::proxy_protocol::ProxyHeader;
+
 use crate::world::PATIENCE;
 
 /// The heads of requests that arrived.
@@ -39,6 +41,19 @@ impl Wire {
     /// Sends bytes. Whoever hung up does not get them.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _gone = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// The PROXY header that a connection begins with; `None`: it ends, or begins with something else.
+    pub(crate) fn proxy_header(&mut self) -> Option<ProxyHeader> {
+        loop {
+            if let Some((header, length)) = ProxyHeader::read(&self.ahead).ok()? {
+                self.ahead.drain(..length);
+                return Some(header);
+            }
+            if self.more() == 0 {
+                return None;
+            }
+        }
     }
 
     /// The head and body of the next request; `None` when there is none.

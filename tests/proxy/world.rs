@@ -1,20 +1,21 @@
 //! A proxy that runs, with a snapshot of our making.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Spoken, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limiter, Matcher, PathPrefix, Policy, Rescue, Role,
+    RouteMatch, Salt, Service, Snapshot, Split, Spoken, Standing, TrustedProxies, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};
 use adit::proxy::{Listener, Shared, Workers};
 use adit::telemetry::AccessLog;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use crate::endpoint::Scripted;
@@ -39,6 +40,8 @@ pub(crate) struct Web {
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
     pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) trusted: TrustedProxies,
+    pub(crate) limiter: Option<Arc<Limiter>>,
 }
 
 impl Proxy {
@@ -154,6 +157,8 @@ impl Web {
             split: Split::whole(0),
             routes: vec![route("/")],
             hold: None,
+            trusted: TrustedProxies::default(),
+            limiter: None,
         }
     }
 
@@ -188,6 +193,8 @@ impl Web {
             split: self.split.clone(),
             routes: self.routes.clone(),
             hold: self.hold.clone(),
+            trusted: self.trusted.clone(),
+            limiter: self.limiter.clone(),
         }
     }
 
@@ -202,7 +209,9 @@ impl Web {
                 split: self.split,
                 rollout: None,
                 hold: self.hold,
+                limiter: self.limiter,
             })],
+            trusted: Arc::new(self.trusted),
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }
@@ -229,6 +238,12 @@ pub(crate) fn route(prefix: &str) -> RouteMatch {
         headers: Vec::new(),
         strip_prefix: false,
     }
+}
+
+/// Networks, or single addresses.
+pub(crate) fn networks(texts: &[&str]) -> Vec<IpNet> {
+    let network = |text: &&str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    texts.iter().map(network).collect::<Result<_, _>>().unwrap()
 }
 
 pub(crate) fn version(name: &str, addresses: &[SocketAddr]) -> Version {

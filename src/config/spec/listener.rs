@@ -13,6 +13,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What clients may speak. Default: either version of HTTP.
     pub protocol: Spoken,
+    /// Whether a connection begins by saying whom it is from. Default: no.
+    pub proxy_protocol: bool,
     /// How TLS is spoken there; `None`: it is not.
     pub tls: Option<Tls>,
     /// Requests are sent on to where TLS is spoken.
@@ -89,7 +91,7 @@ pub struct Redirect {
 impl Listener {
     /// Without TLS and without anything special.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, protocol: Spoken::Any, tls: None, redirect: None, hsts: None }
+        Self { address, protocol: Spoken::Any, proxy_protocol: false, tls: None, redirect: None, hsts: None }
     }
 
     /// Whether `other` is the same but for the certificates, which can be changed while it runs.

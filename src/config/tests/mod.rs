@@ -8,8 +8,9 @@ use toml::de::DeValue;
 
 use super::spec::{AdminAddress, EndpointAddress, Traffic};
 use super::*;
+use crate::domain::proxy_protocol::ProxyProtocol;
 use crate::domain::rollout::{OnFailure, Plan, Promotion, Strategy};
-use crate::domain::routing::{Affinity, HostPattern, Upgrades};
+use crate::domain::routing::{Affinity, HostPattern, LimitBy, Upgrades};
 use crate::domain::{VersionName, Weight};
 
 const REFERENCE: &str = include_str!("../../../config/reference.toml");
@@ -111,7 +112,7 @@ fn the_reference_tells_the_defaults() {
     let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ");
     let (defaults, rest): (Vec<_>, Vec<_>) =
         REFERENCE.lines().partition(|line| is_key(line) && line.contains("# default"));
-    assert_eq!(defaults.len(), 54);
+    assert_eq!(defaults.len(), 56);
     let without_default: Vec<_> =
         rest.iter().filter(|line| is_key(line)).filter_map(|line| line.split(' ').next()).collect();
     let hooks = ["at", "url", "at", "url"];
@@ -201,6 +202,27 @@ fn all_at_once_is_one_step_without_a_bake_of_its_own() {
     let plan = &spec.services["web"].rollout;
     assert_eq!((plan.steps.clone(), plan.bake.as_secs()), (Plan::at_once(), 0));
     assert_eq!(plan.on_failure, OnFailure::Freeze);
+}
+
+#[test]
+fn who_may_ask_and_how_often_is_what_is_written() {
+    let lines = "access = { allow = ['10.0.0.0/8'], deny = ['10.6.6.6'] }\nrate_limit = { requests = 100, burst = 50 }\n\
+                 connection.proxy_protocol = 'v1'";
+    let text = format!("trusted_proxies = ['10.0.0.1', 'fd00::/8']\n{}", with_service_lines(lines));
+    let spec = parse(&text, &no_env).expect("it is valid");
+    let shown: Vec<_> = spec.trusted_proxies.0.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.1/32", "fd00::/8"]);
+    let policy = &spec.services["web"].policy;
+    assert!(policy.access.admits([10, 0, 0, 1].into()) && !policy.access.admits([10, 6, 6, 6].into()));
+    let rule = policy.rate_limit.clone().expect("there is a rule");
+    assert_eq!(
+        (rule.by, rule.requests.get(), rule.per.as_secs(), rule.burst.get()),
+        (LimitBy::Ip, 100, 1, 50)
+    );
+    assert_eq!(policy.connection.proxy_protocol, Some(ProxyProtocol::V1));
+    let spec = parse(&with_service_lines("rate_limit = { requests = 7, by = 'header:X-Key' }"), &no_env);
+    let rule = spec.expect("it is valid").services["web"].policy.rate_limit.clone().expect("there is a rule");
+    assert_eq!((rule.burst.get(), rule.by), (7, LimitBy::Header(http::HeaderName::from_static("x-key"))));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::proxy_protocol::ProxyProtocol;
+
 /// How a service's endpoints are spoken to.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
@@ -10,6 +12,8 @@ pub struct Connection {
     pub protocol: Protocol,
     /// `None`: without TLS.
     pub tls: Option<Arc<Tls>>,
+    /// How they are told whom a connection is for; `None`: not by the connection. HTTP/1.1 alone.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A version of HTTP.
@@ -61,7 +65,7 @@ impl PartialEq for Connection {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        self.protocol == other.protocol && same_tls
+        (self.protocol, self.proxy_protocol) == (other.protocol, other.proxy_protocol) && same_tls
     }
 }
 
@@ -91,7 +95,7 @@ mod tests {
     fn a_key_is_never_printed() {
         let identity = Identity { chain: vec![vec![1]], key: vec![222, 173, 190, 239] };
         let tls = Tls { roots: Roots::These(vec![vec![222]]), server_name: None, identity: Some(identity) };
-        let text = format!("{:?}", Connection { protocol: Protocol::Auto, tls: Some(Arc::new(tls)) });
+        let text = format!("{:?}", Connection { tls: Some(Arc::new(tls)), ..Connection::default() });
         assert!(!text.contains("222"), "{text}");
     }
 }

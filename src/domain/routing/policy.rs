@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Connection, OnMissing, Rescue, Upgrades};
+use super::{Access, Connection, OnMissing, RateLimit, Rescue, Retry, Upgrades};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Policy {
     pub affinity: Affinity,
     /// Who may choose a version by hand; `None`: nobody.
     pub version_override: Option<Override>,
+    /// When a request is sent again within its version.
+    pub retry: Retry,
     /// Which failed canary requests stable answers.
     pub rescue: Rescue,
     /// Which 404s are tried on the other version of a rollout.
@@ -26,6 +28,10 @@ pub struct Policy {
     pub preview_host: Option<Box<str>>,
     /// Which other protocols its clients may change to.
     pub upgrades: Upgrades,
+    /// Who may ask.
+    pub access: Access,
+    /// How often; `None`: as often as they like.
+    pub rate_limit: Option<RateLimit>,
     /// Failures in a row after which control looks whether to eject the endpoint.
     pub eject_after: u32,
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Hold, Matcher, Policy, Split};
+use super::{Hold, Limiter, Matcher, Policy, Split, TrustedProxies};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName};
 
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub matcher: Arc<Matcher>,
     /// All services. An `Arc` stays the same from one snapshot to the next while nothing in it changed.
     pub services: Vec<Arc<Service>>,
+    /// Who may speak for others.
+    pub trusted: Arc<TrustedProxies>,
     /// Counts requests that no route matched.
     pub unrouted: Arc<PerWorker<VersionCells>>,
 }
@@ -36,6 +38,8 @@ pub struct Service {
     pub rollout: Option<u64>,
     /// While there is one, requests wait.
     pub hold: Option<Arc<Hold>>,
+    /// What has been used of its rate limit, if it has one.
+    pub limiter: Option<Arc<Limiter>>,
 }
 
 /// A version as the data plane sees it.
@@ -89,6 +93,7 @@ impl Snapshot {
             generation: 0,
             matcher: Arc::default(),
             services: Vec::new(),
+            trusted: Arc::default(),
             unrouted: Arc::new(PerWorker::new(workers)),
         }
     }

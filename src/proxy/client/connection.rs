@@ -20,10 +20,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::life::{Ending, Life};
+use super::relayed::{NoHeader, read_header};
 use super::socket::{Ahead, ClientSocket, Transport};
 use super::stream::Stream;
 use super::tls::{self, Session};
 use crate::clock::Clock;
+use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::Spoken;
 use crate::proxy::handler::handle;
 use crate::proxy::tunnel::Opening;
@@ -49,6 +51,9 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Client {
     /// Where it connected.
     pub(crate) listener: Rc<Listener>,
+    /// Its end of the connection, and the end that it meant to reach.
+    pub(crate) peer: SocketAddr,
+    pub(crate) reached: SocketAddr,
     pub(crate) ip: IpAddr,
     /// Its address as a field value.
     pub(crate) name: HeaderValue,
@@ -80,24 +85,49 @@ impl Client {
     pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
         let ip = peer.ip().to_canonical();
         let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        let (port, scheme) = (HeaderValue::from(local.port()), Scheme::HTTP);
-        Self { listener, ip, name, port, scheme, tls: None, life, opening: RefCell::default() }
+        let (reached, port, scheme) = (local, HeaderValue::from(local.port()), Scheme::HTTP);
+        Self { listener, peer, reached, ip, name, port, scheme, tls: None, life, opening: RefCell::default() }
     }
 
     fn speaks_tls(&mut self, session: Session) {
         self.scheme = Scheme::HTTPS;
         self.tls = Some(Box::new(session));
     }
+
+    /// The client that this connection is from: who connected, or whom that relays.
+    async fn said_by(self, worker: &Worker, stream: &mut TcpStream) -> Result<Self, NoHeader> {
+        if !self.listener.proxy_protocol {
+            return Ok(self);
+        }
+        if !worker.view().snapshot.trusted.trusts(self.ip) {
+            return Err(NoHeader::Untrusted);
+        }
+        Ok(match read_header(stream).await? {
+            ProxyHeader::Own => self,
+            ProxyHeader::Relayed { source, destination } => {
+                Self::new(self.listener, source, destination, self.life)
+            }
+        })
+    }
 }
 
 /// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, stream: TcpStream) {
+pub(crate) async fn serve(worker: Rc<Worker>, client: Client, mut stream: TcpStream) {
     let (life, clock) = (client.life.clone(), worker.clock.clone());
     poll_fn(|cx| {
         life.on_ending(cx.waker());
         Poll::Ready(())
     })
     .await;
+    let mut client = {
+        let peer = client.ip;
+        let said = pin!(client.said_by(&worker, &mut stream));
+        match or_told(&life, Ending::Not, said).await {
+            Some(Ok(client)) => client,
+            Some(Err(why)) => return worker.turn_away(peer, &why),
+            None => return,
+        }
+    };
     let Some(mut transport) = establish(&worker, &mut client, stream).await else { return };
     let mut ahead = Ahead::default();
     let Some(protocol) = find_out(&mut transport, &mut ahead, &client).await else { return };

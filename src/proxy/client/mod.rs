@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 pub(crate) mod life;
 pub(crate) mod listeners;
+pub(crate) mod relayed;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;

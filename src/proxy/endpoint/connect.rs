@@ -1,10 +1,12 @@
 //! From an endpoint's address to a socket that can be spoken on.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::socket::{EndpointSocket, Line};
@@ -60,10 +62,22 @@ impl Dial {
         self.tls.is_some()
     }
 
-    /// A socket. `offered`: the version of HTTP, if that is not what the service wants in the first place.
-    pub(super) async fn socket(&self, offered: Option<Protocol>) -> Result<Socket, AttemptError> {
-        let stream =
-            TcpStream::connect(self.address).await.map_err(|error| AttemptError::of_connect(&error))?;
+    async fn introduce(&self, header: &[u8]) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        if !header.is_empty() {
+            stream.write_all(header).await?;
+        }
+        Ok(stream)
+    }
+
+    /// A socket. `offered`: the version of HTTP, if that is not what the service wants in the first place. `header`: says
+    /// whom the connection is for, before anything else.
+    pub(super) async fn socket(
+        &self,
+        offered: Option<Protocol>,
+        header: &[u8],
+    ) -> Result<Socket, AttemptError> {
+        let stream = self.introduce(header).await.map_err(|error| AttemptError::of_connect(&error))?;
         // An error here means that the connection is gone already; sending will tell.
         let _nodelay = stream.set_nodelay(true);
         let line = Rc::<Line>::default();
@@ -80,7 +94,7 @@ impl Dial {
 }
 
 /// What becomes of a failed handshake.
-fn of_handshake(error: &std::io::Error) -> AttemptError {
+fn of_handshake(error: &io::Error) -> AttemptError {
     Fault::of(error).map_or(AttemptError::Terminated, AttemptError::from)
 }
 

@@ -1,8 +1,9 @@
 //! From a chosen version to the head of an answer: which endpoint, which connection, and when to try again. A request
-//! is sent twice only if it was never sent, or if it is safe to repeat and its connection died unheard.
+//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -11,16 +12,15 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use super::patience::Patience;
 use super::pool::{Connection, Pool, SendError};
 use super::received::Received;
+use super::tries::Tries;
 use crate::domain::Timestamp;
+use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace, Silence};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
-use crate::proxy::request::upload::{Repeat, RequestBody, Upload};
+use crate::proxy::request::upload::{KEPT, Repeat, RequestBody, Upload};
 use crate::proxy::view::{ServiceView, View};
-
-/// How many endpoints are tried when they can't be connected to.
-const ATTEMPTS: usize = 3;
 
 /// A request, ready for an endpoint.
 pub(crate) struct Outbound {
@@ -66,8 +66,10 @@ pub(crate) enum Connections {
 
 /// Why an endpoint gave no answer.
 enum Failed {
-    /// The request, for another endpoint: this one saw nothing of it, or it is safe to repeat.
-    Elsewhere(AttemptError, Box<Outbound>),
+    /// It saw nothing of the request, which is here for another endpoint.
+    Unseen(AttemptError, Box<Outbound>),
+    /// A new connection died with it, and it is safe to repeat: here it is.
+    Unheard(Box<Outbound>),
     /// It may have begun to work on it.
     Finally(AttemptError),
 }
@@ -80,26 +82,29 @@ pub(crate) async fn forward(
     exchange: &mut Exchange,
     to: &Destination,
     mut outbound: Outbound,
+    tries: &mut Tries,
 ) -> Result<Response<Download>, AttemptError> {
-    let mut tried: Vec<EndpointId> = Vec::new();
+    let rule = &to.service.policy.retry;
     let mut last = AttemptError::NoEndpoint;
-    while tried.len() < ATTEMPTS
-        && let Some(pool) = to.pick(exchange, &tried)
+    while tries.may_go_on(rule)
+        && let Some(pool) = to.pick(exchange, &tries.endpoints)
     {
         exchange.attempt(&pool);
-        match to.send(exchange, &pool, outbound).await {
+        tries.begin(pool.id);
+        let (error, again) = match to.send(exchange, &pool, outbound, tries.limit(rule)).await {
             Ok((response, connection)) => return Ok(to.answer(response, connection, pool)),
-            Err(Failed::Finally(error)) => {
-                exchange.failed(error);
-                return Err(error);
+            Err(Failed::Finally(error)) => (error, None),
+            Err(Failed::Unseen(error, again)) => (error, rule.on.connect.then_some(again)),
+            Err(Failed::Unheard(again)) => {
+                let may = tries.may_go_on(rule)
+                    && to.pick(exchange, &tries.endpoints).is_some()
+                    && to.spend(exchange);
+                (AttemptError::Terminated, may.then_some(again))
             }
-            Err(Failed::Elsewhere(error, again)) => {
-                exchange.failed(error);
-                outbound = *again;
-                last = error;
-            }
-        }
-        tried.push(pool.id);
+        };
+        exchange.failed(error);
+        let Some(again) = again else { return Err(error) };
+        (outbound, last) = (*again, error);
     }
     if last == AttemptError::NoEndpoint {
         exchange.failed(last);
@@ -120,7 +125,7 @@ impl Connections {
 
 impl Destination {
     /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
-    fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
+    pub(super) fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
         let view = exchange.worker.view();
         if Rc::ptr_eq(&view, &self.view) {
             return view.pick(&self.service.versions[self.version], tried);
@@ -142,16 +147,18 @@ impl Destination {
         exchange: &mut Exchange,
         pool: &Pool,
         mut outbound: Outbound,
+        per_try: Option<Duration>,
     ) -> Result<Answered, Failed> {
         outbound.name_host(pool);
         let patience = Patience {
             clock: exchange.worker.clock.clone(),
             response: self.timeouts.response,
+            per_try,
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
         // Of those that carry many none has been left alone for long: they are as good as new.
-        if self.connections.is_new(pool) {
+        if self.connections.is_new(pool) || self.service.policy.connection.proxy_protocol.is_some() {
             return self.send_on_new(exchange, pool, outbound, &patience).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
@@ -206,22 +213,23 @@ impl Destination {
     ) -> Result<Answered, Failed> {
         let began = patience.clock.now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
-        let mut connection =
-            match pool.connect(&patience.clock, self.timeouts.connect.min(left), self.connections).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(Failed::Elsewhere(error, Box::new(outbound))),
-            };
+        let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
+        let wanted = if header.is_empty() { self.connections } else { Connections::Own };
+        let mut connection = match pool.connect(&patience.clock, limit, wanted, &header).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Failed::Unseen(error, Box::new(outbound))),
+        };
         exchange.connected(patience.clock.now() - began);
         let view = exchange.worker.view();
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
-            return Err(Failed::Elsewhere(AttemptError::NoEndpoint, Box::new(outbound)));
+            return Err(Failed::Unseen(AttemptError::NoEndpoint, Box::new(outbound)));
         }
         let (spare, left) = (outbound.spare(outbound.left.elsewhere, pool), outbound.left);
-        let error = AttemptError::Terminated;
         match connection.send(outbound.request(), patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
-                Err(Failed::Elsewhere(error, Box::new(Outbound::restore(*unsent, patience, left))))
+                let again = Box::new(Outbound::restore(*unsent, patience, left));
+                Err(Failed::Unseen(AttemptError::Terminated, again))
             }
             Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
             Err(unheard) => {
@@ -229,6 +237,14 @@ impl Destination {
                 Err(elsewhere(&unheard, again, patience))
             }
         }
+    }
+
+    /// What an endpoint that wants to hear it is told about whom a connection is for.
+    fn header(&self, exchange: &Exchange) -> Vec<u8> {
+        let Some(version) = self.service.policy.connection.proxy_protocol else { return Vec::new() };
+        let client = &exchange.client;
+        let source = exchange.origin.address(client);
+        ProxyHeader::Relayed { source, destination: client.reached }.write(version)
     }
 
     fn answer(
@@ -253,11 +269,11 @@ impl Destination {
 fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience) -> Failed {
     match (why, patience.unheard(), again) {
         (SendError::Closing | SendError::Refused, _, Some(again)) => {
-            Failed::Elsewhere(AttemptError::Terminated, Box::new(again))
+            Failed::Unseen(AttemptError::Terminated, Box::new(again))
         }
         (_, AttemptError::Terminated, Some(mut again)) => {
             again.left.elsewhere = Repeat::Never;
-            Failed::Elsewhere(AttemptError::Terminated, Box::new(again))
+            Failed::Unheard(Box::new(again))
         }
         (_, error, _) => Failed::Finally(error),
     }
@@ -277,6 +293,23 @@ impl Outbound {
 
     pub(crate) fn headers(&mut self) -> &mut HeaderMap {
         &mut self.parts.headers
+    }
+
+    /// A second copy, for another attempt of the same version: what goes wrong then is not repeated from here.
+    pub(crate) fn another(&self) -> Self {
+        let left = Repeats { elsewhere: Repeat::Never, ..self.left };
+        Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+    }
+
+    /// Whether it may be sent again although an endpoint may have begun to work on it.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.left.on_stale == Repeat::Possible
+    }
+
+    /// Whether all of the body that was read is still at hand, and is no more than is kept for a repeat.
+    pub(crate) fn is_small(&self) -> bool {
+        let fits = |upload: &Rc<Upload>| usize::try_from(upload.bytes()).is_ok_and(|bytes| bytes <= KEPT);
+        self.is_whole() && self.upload.as_ref().is_none_or(fits)
     }
 
     /// One that a connection gave back.

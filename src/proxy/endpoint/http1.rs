@@ -49,6 +49,7 @@ pub(super) struct Connection {
     task: AbortHandle,
     line: Rc<Line>,
     dies: Timestamp,
+    /// How long it may be kept for another request; zero: it is for one.
     idle: Duration,
     switch: Switch,
     /// The protocol that was asked for, and where the socket comes when the endpoint agrees.
@@ -72,7 +73,7 @@ impl Waiting {
     /// Keeps a connection for the next request if it is fit for one: an answer that came before the request was
     /// whole leaves it unfit.
     pub(super) fn put(&self, connection: Connection, alarm: Alarm, now: Timestamp) {
-        if connection.sender.is_ready() {
+        if connection.sender.is_ready() && !connection.idle.is_zero() {
             self.keep(connection, alarm, now);
         }
     }
@@ -105,8 +106,13 @@ impl Idle {
 }
 
 impl Connection {
-    pub(super) async fn open(dial: &Dial, clock: &Clock) -> Result<Self, AttemptError> {
-        Self::on(dial.socket(Some(Protocol::Http1)).await?, clock).await
+    /// `header`: says first whom it is for, and that stays so; empty: anybody.
+    pub(super) async fn open(dial: &Dial, header: &[u8], clock: &Clock) -> Result<Self, AttemptError> {
+        let mut connection = Self::on(dial.socket(Some(Protocol::Http1), header).await?, clock).await?;
+        if !header.is_empty() {
+            connection.idle = Duration::ZERO;
+        }
+        Ok(connection)
     }
 
     pub(super) async fn on(socket: Socket, clock: &Clock) -> Result<Self, AttemptError> {
@@ -165,7 +171,7 @@ impl Connection {
         }
         if let Some(idle) = keep_alive(response.headers()) {
             // One second less than the endpoint says: it may close at the very moment we send.
-            self.idle = IDLE.min(idle.saturating_sub(Duration::from_secs(1)));
+            self.idle = self.idle.min(idle.saturating_sub(Duration::from_secs(1)));
         }
         Ok(response)
     }

@@ -8,5 +8,8 @@ pub(crate) mod patience;
 pub(crate) mod pool;
 pub(crate) mod received;
 pub(crate) mod rescue;
+mod retry;
+mod second;
 pub(crate) mod socket;
 pub(crate) mod switch;
+mod tries;

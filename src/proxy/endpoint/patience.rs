@@ -17,6 +17,8 @@ pub(crate) struct Patience {
     pub(crate) clock: Clock,
     /// From the end of the request.
     pub(crate) response: Duration,
+    /// The same, as long as the request could be sent again if this is over.
+    pub(crate) per_try: Option<Duration>,
     /// When the whole exchange must be over.
     pub(crate) whole: Option<Timestamp>,
     pub(crate) upload: Option<Rc<Upload>>,
@@ -45,7 +47,7 @@ impl Patience {
     }
 
     fn begin(&self) -> Timestamp {
-        self.bounded(self.clock.now() + self.response)
+        self.bounded(self.clock.now() + self.limit())
     }
 
     /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so
@@ -55,7 +57,12 @@ impl Patience {
         let upload = self.upload.as_ref().filter(|_| self.whole.is_none_or(|whole| now < whole))?;
         // What the client owes us has a limit of its own.
         let since = if upload.waits_for_client() { now } else { upload.progress() };
-        Some(self.bounded(since + self.response)).filter(|until| *until > now)
+        Some(self.bounded(since + self.limit())).filter(|until| *until > now)
+    }
+
+    fn limit(&self) -> Duration {
+        let repeatable = self.upload.as_ref().is_none_or(|upload| upload.can_repeat());
+        self.per_try.filter(|_| repeatable).map_or(self.response, |limit| limit.min(self.response))
     }
 
     /// What the client did to its own request, if it did anything.

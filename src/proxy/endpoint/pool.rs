@@ -122,6 +122,7 @@ impl Pool {
         clock: &Clock,
         limit: Duration,
         wanted: Connections,
+        header: &[u8],
     ) -> Result<Connection, AttemptError> {
         let until = clock.now() + limit;
         let speaks_http1 = match self.speech.connection.protocol {
@@ -138,7 +139,7 @@ impl Pool {
                 return Ok(connection);
             }
         }
-        let connecting = http1::Connection::open(&self.dial, clock);
+        let connecting = http1::Connection::open(&self.dial, header, clock);
         let connection = in_time(connecting, clock, until - clock.now()).await?;
         Ok(Connection { way: Way::Http1(connection), alarm: Alarm::new(clock.clone()) })
     }

@@ -1,26 +1,21 @@
 //! When the assigned version has no good answer: the other version of the rollout is asked, once, for the user's sake.
 //! What the first one did is judged all the same.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Body;
-use http_body_util::BodyExt;
 
-use super::forward::{Connections, Destination, Outbound, forward};
+use super::forward::{Connections, Destination, Outbound};
+use super::retry;
+use super::second::{Answer, First, asked};
+use super::tries::Tries;
 use crate::domain::Weight;
 use crate::domain::routing::{Policy, Role, Timeouts};
-use crate::proxy::answer::Download;
-use crate::proxy::fault::{AttemptError, Fault};
+use crate::proxy::fault::Fault;
 use crate::proxy::observe::Exchange;
 use crate::proxy::request::assign::Assignment;
 use crate::proxy::view::ServiceView;
-use crate::proxy::worker::Worker;
-
-/// The rest of an answer that nobody will see is read up to this size and for so long, for its connection's sake.
-const REST: u64 = 16 * 1024;
-const REST_TIME: Duration = Duration::from_secs(1);
 
 /// An asset that another version may have is waited for no longer than that.
 const MISSING_TIME: Duration = Duration::from_secs(2);
@@ -40,9 +35,6 @@ enum Cause {
     Failed,
     Missing,
 }
-
-/// An answer, or why there is none.
-type Answer = Result<Response<Download>, AttemptError>;
 
 impl Aid {
     /// For a request that is assigned so. `missing`: its path is one of those where a 404 is tried elsewhere.
@@ -90,7 +82,7 @@ impl Cause {
 /// Asks the version that the request was assigned to, and another one if that has no good answer and the other may.
 pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
     let spare = (aid != Aid::default()).then(|| outbound.only_copy());
-    let first = asked(exchange, &to, outbound).await;
+    let first = retry::ask(exchange, &to, outbound).await;
     let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else {
         return first;
     };
@@ -105,15 +97,6 @@ pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outb
     }
 }
 
-async fn asked(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
-    let answer = forward(exchange, to, outbound).await;
-    if let Ok(response) = &answer {
-        exchange.answered(response);
-    }
-    answer
-}
-
-/// The first answer, if there is one, is kept until it is known that the other version's is better.
 async fn ask_other(
     exchange: &mut Exchange,
     (cause, other): (Cause, Destination),
@@ -124,27 +107,14 @@ async fn ask_other(
         exchange.is_judged_now();
     }
     let aside = exchange.set_aside(other.version);
-    // Two connections must not read the one upload.
-    let whole = exchange.upload.as_ref().is_none_or(|upload| upload.has_ended());
-    let kept = first.ok().filter(|_| whole);
-    let second = asked(exchange, &other, spare).await;
+    let first = First::set_aside(exchange, first, aside);
+    let second = asked(exchange, &other, spare, &mut Tries::default()).await;
     let policy = &other.service.policy;
-    let better = second.as_ref().is_ok_and(|response| cause.is_met_by(exchange.rated(response), policy));
-    match kept {
-        Some(first) if !better => {
-            discard(&exchange.worker, second.ok());
-            exchange.take_up(aside);
-            Ok(first)
-        }
-        first => {
-            discard(&exchange.worker, first);
-            exchange.leave_aside(aside);
-            if better && cause == Cause::Failed {
-                exchange.rescued();
-            }
-            second
-        }
+    let (answer, better) = first.or_better(exchange, second, |status| cause.is_met_by(status, policy));
+    if better && cause == Cause::Failed {
+        exchange.rescued();
     }
+    answer
 }
 
 /// Whether what the client sent is small enough to be sent again, and the budget has something left.
@@ -194,31 +164,4 @@ impl Destination {
             },
         })
     }
-}
-
-/// Lets go of an answer that nobody will see. A small one is read to its end, so that its connection can be used again.
-fn discard(worker: &Rc<Worker>, response: Option<Response<Download>>) {
-    let Some(mut download) = response.map(Response::into_body) else { return };
-    let small = download.incoming.size_hint().upper().is_some_and(|rest| rest <= REST);
-    if !small {
-        return;
-    }
-    let clock = worker.clock.clone();
-    worker.spawn(async move {
-        let read = async {
-            while let Some(frame) = download.incoming.frame().await {
-                if frame.is_err() {
-                    return false;
-                }
-            }
-            true
-        };
-        let read = tokio::select! {
-            read = read => read,
-            () = clock.sleep_until(clock.now() + REST_TIME) => false,
-        };
-        if let Some(connection) = download.connection.take().filter(|_| read) {
-            download.pool.put(connection, clock.now());
-        }
-    });
 }

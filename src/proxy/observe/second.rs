@@ -1,4 +1,4 @@
-//! The record of an exchange that more than one version was asked for.
+//! The record of an exchange that was asked for a second time: of its version, or of another.
 
 use std::mem::swap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::call::Call;
 use super::{Blame, End, Exchange};
 use crate::domain::stats::ErrorReason;
 
-/// What one version made of a request, while another is asked.
+/// What one attempt made of a request, while another is under way.
 pub(in crate::proxy) struct Aside {
     asked: Option<usize>,
     attempt: Option<Attempt>,
@@ -41,8 +41,18 @@ impl Exchange {
 
     /// The version with index `next` is asked. What is known so far is put aside.
     pub(in crate::proxy) fn set_aside(&mut self, next: usize) -> Aside {
+        self.begin_anew(Some(next))
+    }
+
+    /// The same version is asked once more. What is known so far is put aside.
+    pub(in crate::proxy) fn asks_again(&mut self) -> Aside {
+        self.repeats();
+        self.begin_anew(self.asked)
+    }
+
+    fn begin_anew(&mut self, asked: Option<usize>) -> Aside {
         let mut aside = Aside {
-            asked: Some(next),
+            asked,
             attempt: None,
             endpoint: None,
             upstream: None,

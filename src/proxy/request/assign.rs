@@ -126,7 +126,7 @@ fn client(service: &Service, asker: &Asker<'_>) -> (Option<u64>, Option<HeaderVa
 }
 
 /// The id in our cookie, if there is one that could be ours.
-fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     pairs
         .filter_map(|pair| pair.trim_ascii().strip_prefix(COOKIE_NAME.as_bytes())?.strip_prefix(b"="))
@@ -160,6 +160,7 @@ mod tests {
             split: Split::new(arms, Salt(1, 2), Some(Arc::new(Epoch::new(1, weight, sampling, 1)))),
             rollout: Some(1),
             hold: None,
+            limiter: None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a request says and what is made of it before an endpoint sees it, and the answers that we give ourselves.
 
+pub(crate) mod admit;
 pub(crate) mod assign;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod hold;
 pub(crate) mod normalize;
+pub(crate) mod origin;
 pub(crate) mod redirect;
 pub(crate) mod respond;
 pub(crate) mod upload;

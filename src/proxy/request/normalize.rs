@@ -67,6 +67,11 @@ pub(crate) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
     Ok(Asked { host, path: path(parts.uri.path())? })
 }
 
+/// Whether this names a host, and perhaps a port, in the one way that we read it.
+pub(crate) fn is_host(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| !text.is_empty() && authority(text, 80).is_some())
+}
+
 /// The target without the first `strip` bytes of its levelled path. A path that reads differently once levelled is
 /// forwarded levelled: what would be left of the raw one could climb out of the prefix.
 pub(crate) fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
@@ -188,7 +193,7 @@ fn path(raw: &str) -> Result<Cow<'_, str>, Refusal> {
         return Ok(Cow::Borrowed(raw));
     }
     let levelled = level_escapes(raw)?;
-    Ok(Cow::Owned(if uneven(&levelled) { level_segments(&levelled) } else { levelled }))
+    Ok(Cow::Owned(if uneven(&levelled) { level_segments(&levelled)? } else { levelled }))
 }
 
 fn level_escapes(raw: &str) -> Result<String, Refusal> {
@@ -218,23 +223,24 @@ fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     Some(digit(high)? * 16 + digit(low)?)
 }
 
-/// Resolves dot segments (RFC 3986 section 5.2.4) and takes empty ones out: most servers read `//admin` as `/admin`.
-fn level_segments(path: &str) -> String {
+/// Resolves dot segments (RFC 3986 section 5.2.4) and takes empty ones out: most servers read `//admin` as `/admin`. But
+/// whether `/a//..` is `/a` or `/` depends on what a server does first: nginx goes by the one, Envoy by the other.
+fn level_segments(path: &str) -> Result<String, Refusal> {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/').skip(1) {
         match segment {
-            "." | "" => {}
-            ".." => {
-                segments.pop();
-            }
+            "." => {}
+            ".." if segments.pop() == Some("") => return Err(Refusal::BadTarget),
+            ".." => {}
             segment => segments.push(segment),
         }
     }
+    segments.retain(|segment| !segment.is_empty());
     // A dot segment at the end leaves a directory.
     if path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..") {
         segments.push("");
     }
-    format!("/{}", segments.join("/"))
+    Ok(format!("/{}", segments.join("/")))
 }
 
 #[cfg(test)]
@@ -372,6 +378,8 @@ mod tests {
             ("//a", Some("/a")),
             ("/a/..//b//", Some("/b/")),
             ("/a/.%2e//b", Some("/b")),
+            ("/a//../b", None),
+            ("/a//.//./%2e%2e/b", None),
             ("/é", Some("/%C3%A9")),
             ("/a%00", None),
             ("/a\\b", None),

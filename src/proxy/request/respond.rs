@@ -1,5 +1,7 @@
 //! Answers of our own: what went wrong, for machines (`Proxy-Status`, RFC 9209) and for people.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -28,6 +30,10 @@ pub(crate) enum Refusal {
     /// `OPTIONS *`: not refused really; it asks about us.
     OptionsOfAll,
     NoRoute,
+    /// Its client is not among those who may ask.
+    NotAdmitted,
+    /// Its client asked too often; it may ask again after so many seconds.
+    TooOften(NonZeroU32),
     /// Its service is held, and too many wait, or it has waited for too long.
     Held,
     Attempt(AttemptError),
@@ -62,6 +68,8 @@ impl Refusal {
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::GrpcOverHttp1 => StatusCode::NOT_IMPLEMENTED,
+            Self::NotAdmitted => StatusCode::FORBIDDEN,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Held => StatusCode::SERVICE_UNAVAILABLE,
             Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
             Self::Attempt(error) => error.status(),
@@ -84,6 +92,7 @@ impl Refusal {
             Self::Overdue => Some(ErrorReason::HttpResponseTimeout),
             Self::OptionsOfAll | Self::ToHttps => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
+            Self::NotAdmitted | Self::TooOften(_) => Some(ErrorReason::HttpRequestDenied),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
             Self::Attempt(error) => Some(error.reason()),
             Self::Internal => Some(ErrorReason::ProxyInternalError),
@@ -103,7 +112,9 @@ impl Refusal {
             | Self::OptionsOfAll
             | Self::BadDeadline
             | Self::GrpcOverHttp1
-            | Self::NoRoute => Fault::Client,
+            | Self::NoRoute
+            | Self::NotAdmitted
+            | Self::TooOften(_) => Fault::Client,
             // As if it had gone away: nobody is to blame, but its time counts.
             Self::Overdue => Fault::Endpoint,
             Self::Attempt(error) => error.fault(),
@@ -161,6 +172,9 @@ impl Refusal {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Self::TooOften(seconds) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.get()));
+        }
         if self.ends_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -181,6 +195,8 @@ impl Refusal {
             | Self::ToHttps
             | Self::OptionsOfAll
             | Self::NoRoute
+            | Self::NotAdmitted
+            | Self::TooOften(_)
             | Self::Held
             | Self::BadDeadline
             | Self::GrpcOverHttp1
@@ -220,6 +236,8 @@ impl Refusal {
             Self::ToHttps => "This is served over TLS; see the Location.".into(),
             Self::OptionsOfAll => String::new(),
             Self::NoRoute => "No service has a route for this host and path.".into(),
+            Self::NotAdmitted => "This service does not answer your address.".into(),
+            Self::TooOften(_) => "Too many requests; try again after a while.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
             Self::GrpcOverHttp1 => {

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -70,16 +69,6 @@ enum Keep {
 pub(crate) enum Repeat {
     Possible,
     Never,
-}
-
-impl Repeat {
-    /// RFC 9110 section 9.2.2: what was asked for twice is done once.
-    pub(crate) fn of(method: &Method) -> Self {
-        match method.as_str() {
-            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => Self::Possible,
-            _other => Self::Never,
-        }
-    }
 }
 
 impl Upload {

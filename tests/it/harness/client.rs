@@ -1,10 +1,12 @@
 //! A client with one keep-alive connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::wait::LIMIT;
 use super::wire::{Framing, Head, read_body, read_chunk};
@@ -31,6 +33,16 @@ impl Client {
     /// Connects to a listener.
     pub(crate) fn connect(to: SocketAddr) -> io::Result<Self> {
         Self::with_patience(to, LIMIT)
+    }
+
+    /// Connects from this address of the machine.
+    pub(crate) fn connect_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        socket.connect(&to.into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(LIMIT))?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)), closing: false })
     }
 
     /// Waits no longer than that for any part of an answer.

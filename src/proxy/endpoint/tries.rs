@@ -1,0 +1,55 @@
+//! What a version may still do for one request: attempts left, endpoints not asked yet, and its budget.
+
+use std::time::Duration;
+
+use super::forward::Destination;
+use crate::domain::routing::{EndpointId, Retry};
+use crate::proxy::observe::Exchange;
+
+/// The attempts that a version has had with a request.
+#[derive(Default)]
+pub(crate) struct Tries {
+    made: u32,
+    /// The endpoints that had one; not asked again while there are others.
+    pub(super) endpoints: Vec<EndpointId>,
+    /// How long one has for the head of its answer while another may follow.
+    pub(crate) per_try: Option<Duration>,
+}
+
+impl Tries {
+    pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
+        self.made < rule.attempts
+    }
+
+    pub(super) fn begin(&mut self, endpoint: EndpointId) {
+        self.made += 1;
+        self.endpoints.push(endpoint);
+    }
+
+    /// How long the attempt under way has. The last one has all the time there is.
+    pub(super) fn limit(&self, rule: &Retry) -> Option<Duration> {
+        self.per_try.filter(|_| self.may_go_on(rule))
+    }
+}
+
+impl Destination {
+    /// Whether another attempt could be made now: at an endpoint that had none if there is one, else at any again.
+    pub(crate) fn is_there(&self, exchange: &Exchange, tries: &mut Tries) -> bool {
+        if self.pick(exchange, &tries.endpoints).is_none() {
+            tries.endpoints.clear();
+        }
+        self.pick(exchange, &tries.endpoints).is_some()
+    }
+
+    /// Whether the budget has something left for sending again what was sent.
+    pub(crate) fn may_spend(&self, exchange: &Exchange) -> bool {
+        let rule = &self.service.policy.retry;
+        self.service.retries(self.version).has(exchange.worker.clock.now(), rule.budget)
+    }
+
+    /// The same, and takes it.
+    pub(crate) fn spend(&self, exchange: &Exchange) -> bool {
+        let rule = &self.service.policy.retry;
+        self.service.retries(self.version).take(exchange.worker.clock.now(), rule.budget)
+    }
+}
