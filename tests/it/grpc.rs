@@ -291,3 +291,18 @@ fn clients_that_ask_badly_or_wait_for_a_moment_only_make_no_version_look_bad() {
         drop(v2);
     }
 }
+
+#[test]
+fn a_canary_that_hangs_is_gone_back_from_though_its_clients_give_it_little_time() {
+    if is_missing("python") {
+        return;
+    }
+    let (_v1, mut v2, adit) = two_versions(&staying_at(20.0));
+    let load = client(&adit, &["load", "0.4"]);
+    wait_until_logged(&adit, "OK", 500);
+    v2.part.tell("HANG");
+    adit.release("v2");
+    let web = adit.wait_for_outcome("aborted");
+    let codes = load.finish();
+    assert_eq!(version(&web, "v2").weight.parts(), 0, "{codes} {web:?}");
+}
