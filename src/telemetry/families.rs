@@ -134,7 +134,7 @@ fn requests(counted: &[Counted<'_>]) -> Family<4> {
     family
 }
 
-/// None for a version that was never called so.
+/// A version that was never called so has a series all the same: a rate begins at zero.
 fn grpc_calls(counted: &[Counted<'_>]) -> Family<3> {
     let mut family = Family::counter(
         "adit_grpc_requests_total",
@@ -144,7 +144,7 @@ fn grpc_calls(counted: &[Counted<'_>]) -> Family<3> {
     for of in counted {
         for code in GrpcCode::ALL {
             let mut calls = of.cells.iter().filter_map(|cells| cells.grpc_calls(code)).peekable();
-            if calls.peek().is_some() {
+            if code == GrpcCode::Ok || calls.peek().is_some() {
                 family.sample([of.service, of.version, code.as_str()], number(calls.sum()));
             }
         }

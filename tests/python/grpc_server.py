@@ -1,5 +1,5 @@
 """A gRPC server of another maker. Prints its port, then what happens; a line on stdin is a code that every call ends with
-from then on ("OK" for none). Calls say in their metadata what they want."""
+from then on ("OK" for none, "HANG" for never). Calls say in their metadata what they want."""
 
 import sys
 import threading
@@ -46,10 +46,10 @@ def hang(context):
 
 
 def unary(request, context):
-    fail_if_wanted(context)
     wants = dict(context.invocation_metadata())
-    if wants.get("x-hang"):
+    if wants.get("x-hang") or state["code"] == "HANG":
         hang(context)
+    fail_if_wanted(context)
     begin(context)
     return request
 
