@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::endpoint::{Scripted, ok};
-use crate::frames::{Speaker, say};
+use crate::frames::{Speaker, accept, say};
 use crate::world::{Proxy, Web, eventually};
 
 /// Whose certificates an endpoint may have.
@@ -88,7 +88,7 @@ fn http1(acceptor: TlsAcceptor) -> Scripted {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let stream = tokio::net::TcpStream::from_std(stream).unwrap();
-            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let Some(mut stream) = accept(&acceptor, stream).await else { return };
             let mut read = Vec::new();
             while stream.read_buf(&mut read).await.is_ok_and(|length| length > 0) {
                 if read.ends_with(b"\r\n\r\n") {

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::wire::Wire;
 
@@ -159,7 +161,7 @@ impl Speaker {
                         match tls {
                             None => serve(stream, &builder, &requests, answer).await,
                             Some(tls) => {
-                                let Ok(stream) = tls.accept(stream).await else { return };
+                                let Some(stream) = accept(&tls, stream).await else { return };
                                 serve(stream, &builder, &requests, answer).await;
                             }
                         }
@@ -195,6 +197,19 @@ async fn serve<S, F>(
         let (parts, body) = request.into_parts();
         requests.lock().unwrap().push(Request::from_parts(parts.clone(), ()));
         tokio::spawn(answer(Request::from_parts(parts, body), respond));
+    }
+}
+
+/// The endpoint's side of a handshake. Whom it turns away it hears out: unread bytes would make a reset, which can overtake
+/// the reason.
+pub(crate) async fn accept(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    match tls.accept(stream).into_fallible().await {
+        Ok(stream) => Some(stream),
+        Err((_, mut stream)) => {
+            let _sent = stream.shutdown().await;
+            let _gone = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            None
+        }
     }
 }
 
