@@ -69,6 +69,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let listeners = spec.listeners.iter().map(|listener| Listener { address: listener.address });
     let bound = Workers::bind(listeners.collect(), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
+    warn_of_few_files(spec.limits.connections, bound.room());
     let store = Store::open(&spec.state_dir).map_err(said)?;
     let log = match spec.access_log {
         spec::AccessLog::Stdout => AccessLog::to(io::stdout())
@@ -122,8 +123,23 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         let vitals = vitals.clone();
         move || vitals.connections()
     });
+    metrics.watch_turned_away({
+        let vitals = vitals.clone();
+        move || vitals.turned_away().map(|(why, count)| (why.as_str(), count)).to_vec()
+    });
     metrics.watch_panics(move || vitals.panics());
     Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+fn warn_of_few_files(wanted: u32, room: u64) {
+    if u64::from(wanted) > room {
+        warn!(
+            wanted,
+            possible = room,
+            "limits.connections can't be met: a process needs a file per connection, and some for endpoints; raise its limit \
+             (`ulimit -n`, LimitNOFILE=, --ulimit nofile=), or lower limits.connections"
+        );
+    }
 }
 
 /// Everything that runs on the control thread.

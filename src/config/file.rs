@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address;
+use super::limits;
 use super::reader::Table;
 use super::services;
 use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
@@ -20,7 +21,7 @@ const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
-    file.unserved(&["trusted_proxies", "tls", "tracing", "limits", "docker"]);
+    file.unserved(&["trusted_proxies", "tls", "tracing", "docker"]);
     let listeners = listeners(file);
     let services = services::read(file, &addresses(&listeners));
     let (state_dir, keep) = file.table("state", state);
@@ -31,6 +32,7 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
         admin: file.table("admin", |table| admin(table, &addresses(&listeners))),
         state_dir,
         keep,
+        limits: Arc::new(file.table("limits", limits::limits)),
         listeners,
         services: services
             .into_iter()

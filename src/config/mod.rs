@@ -13,6 +13,7 @@ mod hooks;
 mod interpolate;
 mod key;
 mod latency;
+mod limits;
 mod policies;
 mod reader;
 mod rescue;

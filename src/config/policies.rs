@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use ipnet::IpNet;
 
 use super::file::{DAY, MILLISECOND};
+use super::limits;
 use super::reader::Table;
 use super::rescue::Handling;
 use super::routes::header_name;
@@ -56,6 +57,7 @@ pub(super) fn policy(service: &mut Table<'_>, eject: &EjectSpec, handling: Handl
         service.value("override").and_then(|value| value.table(version_override).flatten());
     Policy {
         timeouts: service.table("timeouts", timeouts),
+        limits: service.table("limits", limits::of_service),
         affinity,
         version_override,
         rescue: handling.rescue,

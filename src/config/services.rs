@@ -48,7 +48,7 @@ fn service(
     listeners: &[SocketAddr],
     hosts: &mut Hosts,
 ) -> Option<ServiceSpec> {
-    table.unserved(&["retry", "limits", "rescue", "hooks", "tls"]);
+    table.unserved(&["retry", "rescue", "hooks", "tls"]);
     let (names, versions) = versions(table, listeners);
     let traffic = traffic(table, &names);
     let health = table.table("health", policies::health);

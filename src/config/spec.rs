@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch};
+use crate::domain::routing::{HostPattern, Limits, Policy, RouteMatch};
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// The whole configuration.
@@ -27,6 +27,8 @@ pub struct Spec {
     pub state_dir: PathBuf,
     /// How much of what happened is kept. Default: all of it, for ever.
     pub keep: Keep,
+    /// How much every client may take.
+    pub limits: Arc<Limits>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -204,6 +206,7 @@ impl Spec {
             admin: Admin::default(),
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
+            limits: Arc::default(),
             listeners: vec![Listener { address: listen }],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }

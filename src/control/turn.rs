@@ -41,13 +41,15 @@ impl Control {
     pub(crate) fn publish(&mut self) {
         let changed = self.services.values().any(|service| service.dirty || service.compiled.is_none());
         let current = self.around.live.load();
-        if changed || !Arc::ptr_eq(&current.matcher, &self.matcher) {
+        let limits = self.spec.limits.clone();
+        if changed || !Arc::ptr_eq(&current.matcher, &self.matcher) || current.limits != limits {
             self.generation += 1;
             let services = self.services.values_mut().map(compile::refreshed).collect();
             self.around.live.store(Arc::new(Snapshot {
                 generation: self.generation,
                 matcher: self.matcher.clone(),
                 services,
+                limits,
                 unrouted: self.unrouted.clone(),
             }));
             self.around.published.notify_waiters();

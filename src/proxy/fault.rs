@@ -43,7 +43,11 @@ pub(crate) enum AttemptError {
 pub(crate) enum ClientFault {
     /// Its body breaks the rules of the protocol, or broke off.
     BrokenBody,
-    /// It sent nothing for too long in the middle of a body.
+    /// Its body is larger than its service takes.
+    BodyTooLarge,
+    /// Its trailers are too large.
+    TrailersTooLarge,
+    /// It sent nothing, or too little, for too long in the middle of a body.
     Stalled,
     /// The endpoint did not wait any longer for the rest of its body. Whether that is the endpoint's failure can't be
     /// known, and clients must not be able to make it look like one.
@@ -85,6 +89,8 @@ impl AttemptError {
             Self::Refused | Self::Terminated | Self::Malformed | Self::Incomplete => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
+            Self::Client(ClientFault::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Client(ClientFault::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
             Self::Client(ClientFault::Outwaited) => StatusCode::BAD_GATEWAY,
         }
@@ -122,6 +128,8 @@ impl fmt::Display for AttemptError {
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
             Self::Incomplete => "The endpoint's answer broke off.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
+            Self::Client(ClientFault::BodyTooLarge) => "The request's body is larger than this service takes.",
+            Self::Client(ClientFault::TrailersTooLarge) => "The request's trailers are too large.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
             Self::Client(ClientFault::Outwaited) => {
                 "The endpoint closed the connection before the request's body had arrived."

@@ -3,24 +3,27 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Download};
 use super::client::connection::Client;
+use super::client::life::Ending;
 use super::endpoint::forward::{Connections, Destination, Outbound};
 use super::endpoint::rescue::{self, Aid};
 use super::fault::AttemptError;
 use super::observe::Exchange;
 use super::request::assign::{Asker, Assignment, HostUse, assign};
 use super::request::headers::{Forwarding, to_client, to_endpoint};
+use super::request::gate::{self, Entered};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::respond::{Form, Refusal};
-use super::request::upload::{KEPT, Repeat, Upload};
+use super::request::size::refuse_large;
+use super::request::upload::{Bounds, KEPT, Repeat, Upload};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
 use crate::domain::routing::{RequestParts, Role};
@@ -55,7 +58,7 @@ struct Found {
 
 async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let found = find(exchange, &mut parts).await?;
+    let found = find(exchange, &mut parts, body.size_hint().lower()).await?;
     let assignment = choose_version(exchange, &found, &parts.headers)?;
     let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
         .with_body(&body, &found.service);
@@ -80,19 +83,26 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
-/// Finds the service; if that is held, waits until it is released and looks again.
-async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
+/// Finds the service, and comes in; if that is held or has no room now, waits and looks again. `length`: at least so many
+/// bytes of a body will come.
+async fn find(exchange: &mut Exchange, parts: &mut Parts, length: u64) -> Result<Found, Refusal> {
+    refuse_large(parts, exchange.client.life.limits())?;
     level(parts)?;
     loop {
         let found = route(exchange.worker.view(), parts)?;
         exchange.addressed(&found.service, found.route);
-        let Some(hold) = found.service.hold.clone() else {
+        if found.service.policy.limits.max_body.is_some_and(|most| length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if let Some(hold) = found.service.hold.clone() {
+            // Boxed: few requests wait, and all carry this function's state.
+            Box::pin(hold::wait(exchange, &hold)).await?;
+        } else if gate::enter(exchange, &found.service).await? == Entered::AtOnce {
             if let Some(target) = &found.target {
                 parts.uri = target.clone();
             }
             return Ok(found);
-        };
-        hold::wait(exchange, &hold).await?;
+        }
     }
 }
 
@@ -149,8 +159,15 @@ fn prepare(
     if !body.is_end_stream() {
         let for_repeat = if repeat == Repeat::Possible { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
-        let (idle, kept) = (service.policy.timeouts.idle, for_repeat.max(for_rescue));
-        exchange.upload = Some(Upload::new(body, idle, kept, &exchange.worker.clock));
+        let limits = &service.policy.limits;
+        let bounds = Bounds {
+            kept: for_repeat.max(for_rescue),
+            idle: limits.body_idle,
+            rate: limits.min_rate,
+            size: limits.max_body,
+            trailers: exchange.client.life.limits().trailer_bytes,
+        };
+        exchange.upload = Some(Upload::new(body, bounds, &exchange.worker.clock));
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -165,6 +182,10 @@ fn prepare(
 
 fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response<Answer> {
     exchange.refused(refusal);
-    let response = refusal.response(&exchange.method, form, &exchange.request_id);
+    let mut response = refusal.response(&exchange.method, form, &exchange.request_id);
+    if exchange.client.life.ending() != Ending::Not && response.version() == Version::HTTP_11 {
+        // hyper may be told too late: this answer is complete already.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response.map(|body| Answer::ours(body, exchange))
 }

@@ -20,6 +20,7 @@ use super::client::stream::Stream;
 use super::endpoint::pool::Pool;
 use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
+use super::request::gate::Pass;
 use super::request::headers::new_request_id;
 use super::request::respond::Refusal;
 use super::request::upload::Upload;
@@ -28,6 +29,7 @@ use super::worker::Worker;
 use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
+pub(super) use line::unread;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
@@ -41,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
+    /// While its service answers only so many at once.
+    pub(super) pass: Option<Pass>,
     /// Which of its service's routes led there.
     route: RouteId,
     has_body: bool,
@@ -102,6 +106,7 @@ impl Exchange {
             worker,
             client,
             upload: None,
+            pass: None,
             route: RouteId::default(),
             addressed: None,
             assigned: None,
@@ -258,6 +263,7 @@ impl Exchange {
             // Last: whoever sees nothing in flight sees everything counted.
             assigned.cells(self.worker.index).in_flight.add(-1);
         }
+        self.pass = None;
         self.client.life.request_ended();
     }
 

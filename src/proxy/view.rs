@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::endpoint::pool::Pool;
+use super::request::gate::{Gate, Gates};
 use crate::domain::routing::{Budget, EndpointId, Hold, Service, Snapshot, Standing, Version, pick};
 use crate::domain::{Timestamp, Weight};
 
@@ -20,6 +21,7 @@ pub(super) struct View {
     /// The services whose canary is called by a host of its own.
     previews: HashMap<Box<str>, usize>,
     worker: usize,
+    gates: Arc<Gates>,
 }
 
 /// A service as one worker sees it: what a long exchange holds on to, instead of the whole snapshot.
@@ -27,13 +29,15 @@ pub(super) struct ServiceView {
     service: Arc<Service>,
     /// This worker's; outlives the snapshot.
     pub(super) budget: Rc<RefCell<Budget>>,
+    /// All workers'; `None`: everybody may come in.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 impl View {
     /// Of the first snapshot.
-    pub(super) fn first(snapshot: Arc<Snapshot>, worker: usize) -> Self {
+    pub(super) fn first(snapshot: Arc<Snapshot>, worker: usize, gates: Arc<Gates>) -> Self {
         let (services, pools, previews) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { services, pools, previews, worker, snapshot: snapshot.clone() }.next(snapshot)
+        Self { services, pools, previews, worker, gates, snapshot: snapshot.clone() }.next(snapshot)
     }
 
     /// Of the snapshot that replaces this one's. What stays the same is kept, connections above all; endpoints that
@@ -47,6 +51,7 @@ impl View {
             pools: self.keep_pools(&snapshot),
             previews: previews(&snapshot),
             worker: self.worker,
+            gates: self.gates.clone(),
             snapshot,
         };
         for pool in self.pools.iter().flatten() {
@@ -140,7 +145,7 @@ impl View {
             return same.clone();
         }
         let budget = known.map(|known| known.budget.clone()).unwrap_or_default();
-        Rc::new(ServiceView { service: service.clone(), budget })
+        Rc::new(ServiceView { service: service.clone(), budget, gate: self.gates.of(service) })
     }
 
     fn keep_pools(&self, snapshot: &Snapshot) -> Vec<Option<Rc<Pool>>> {

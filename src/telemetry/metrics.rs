@@ -106,9 +106,11 @@ struct Watched {
     log: Option<AccessLog>,
     connections: Option<Reading>,
     panics: Option<Reading>,
+    turned_away: Option<Readings>,
 }
 
 type Reading = Box<dyn Fn() -> u64 + Send>;
+type Readings = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
 
 /// How a rollout can end: these have a series before the first does.
 const OUTCOMES: [&str; 3] = ["promoted", "aborted", "superseded"];
@@ -179,6 +181,11 @@ impl Metrics {
     /// Shows the open client connections, as `now` counts them. `now` must be quick, and not ask for metrics itself.
     pub fn watch_connections(&self, now: impl Fn() -> u64 + Send + 'static) {
         locked(&self.watched).connections = Some(Box::new(now));
+    }
+
+    /// Shows the connections that were not taken in, by reason, as `totals` counts them; the same rules hold.
+    pub fn watch_turned_away(&self, totals: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
+        locked(&self.watched).turned_away = Some(Box::new(totals));
     }
 
     /// Shows the panics so far, as `total` counts them. `total` must be quick, and not ask for metrics itself.
@@ -280,6 +287,14 @@ fn program(all: &mut Vec<MetricFamily>, watched: &Watched) {
     if let Some(open) = &watched.connections {
         let mut family = Family::gauge("adit_connections_open", "Client connections open now.", []);
         family.sample([], number(open()));
+        family.finish(all);
+    }
+    if let Some(totals) = &watched.turned_away {
+        let help = "Client connections that were not taken in.";
+        let mut family = Family::counter("adit_connections_refused_total", help, ["reason"]);
+        for (reason, count) in totals() {
+            family.sample([reason], number(count));
+        }
         family.finish(all);
     }
     if let Some(total) = &watched.panics {
@@ -562,6 +577,7 @@ mod tests {
         let (metrics, _cells) = web();
         metrics.watch_log(AccessLog::off());
         metrics.watch_connections(|| 7);
+        metrics.watch_turned_away(|| vec![("client_limit", 3)]);
         metrics.watch_panics(|| 2);
         assert_samples(
             &metrics,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limits, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
     Salt, Service, Snapshot, Split, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
@@ -37,6 +37,7 @@ pub(crate) struct Web {
     pub(crate) split: Split,
     pub(crate) routes: Vec<RouteMatch>,
     pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) limits: Limits,
 }
 
 impl Proxy {
@@ -137,6 +138,7 @@ impl Web {
             split: Split::whole(0),
             routes: vec![route("/")],
             hold: None,
+            limits: Limits::default(),
         }
     }
 
@@ -171,6 +173,7 @@ impl Web {
             split: self.split.clone(),
             routes: self.routes.clone(),
             hold: self.hold.clone(),
+            limits: self.limits.clone(),
         }
     }
 
@@ -186,6 +189,7 @@ impl Web {
                 rollout: None,
                 hold: self.hold,
             })],
+            limits: Arc::new(self.limits),
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }

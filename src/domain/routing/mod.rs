@@ -2,6 +2,7 @@
 
 mod balance;
 mod hold;
+mod limits;
 mod matcher;
 mod pattern;
 mod policy;
@@ -11,6 +12,7 @@ mod split;
 
 pub use balance::pick;
 pub use hold::{Hold, HoldTerms};
+pub use limits::{Limits, ServiceLimits};
 pub use matcher::{Matched, Matcher, RequestParts, RouteMatch};
 pub use pattern::{HostPattern, NotAHost, NotAPathPrefix, PathPrefix};
 pub use policy::{Affinity, Override, Policy, Timeouts};

@@ -5,13 +5,15 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{OnMissing, Rescue};
+use super::{OnMissing, Rescue, ServiceLimits};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// How much its clients may take.
+    pub limits: ServiceLimits,
     /// Whether a client stays with one version.
     pub affinity: Affinity,
     /// Who may choose a version by hand; `None`: nobody.
@@ -33,7 +35,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request's end to the response headers. Default 30 s.
     pub response: Duration,
-    /// Between two pieces of a body, either way. Default 60 s.
+    /// Between two pieces of a response's body, on either side. Default 60 s.
     pub idle: Duration,
     /// For the whole exchange; `None` (default): no limit.
     pub request: Option<Duration>,

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Hold, Matcher, Policy, Split};
+use super::{Hold, Limits, Matcher, Policy, Split};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName};
 
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub matcher: Arc<Matcher>,
     /// All services. An `Arc` stays the same from one snapshot to the next while nothing in it changed.
     pub services: Vec<Arc<Service>>,
+    /// What holds for every client's connection that begins now.
+    pub limits: Arc<Limits>,
     /// Counts requests that no route matched.
     pub unrouted: Arc<PerWorker<VersionCells>>,
 }
@@ -89,6 +91,7 @@ impl Snapshot {
             generation: 0,
             matcher: Arc::default(),
             services: Vec::new(),
+            limits: Arc::default(),
             unrouted: Arc::new(PerWorker::new(workers)),
         }
     }

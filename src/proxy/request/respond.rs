@@ -17,6 +17,9 @@ pub(crate) enum Refusal {
     BadHost,
     BadTarget,
     TargetTooLong,
+    HeadTooLarge,
+    /// By its own length, before any of it was read.
+    BodyTooLarge,
     BadFraming,
     UnknownCoding,
     Method,
@@ -25,6 +28,8 @@ pub(crate) enum Refusal {
     NoRoute,
     /// Its service is held, and too many wait, or it has waited for too long.
     Held,
+    /// As many of its service's requests are being answered as may be, and too many wait, or it has waited for too long.
+    Busy,
     Attempt(AttemptError),
     /// A state that should not be.
     Internal,
@@ -42,11 +47,13 @@ impl Refusal {
         match self {
             Self::BadHost | Self::BadTarget | Self::BadFraming => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::OptionsOfAll => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Held => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Held | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Attempt(error) => error.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -59,11 +66,14 @@ impl Refusal {
             | Self::BadTarget
             | Self::BadFraming
             | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::UnknownCoding
             | Self::Method => Some(ErrorReason::HttpRequestError),
             Self::OptionsOfAll => None,
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
+            Self::Busy => Some(ErrorReason::ConnectionLimitReached),
             Self::Attempt(error) => Some(error.reason()),
             Self::Internal => Some(ErrorReason::ProxyInternalError),
         }
@@ -75,12 +85,14 @@ impl Refusal {
             | Self::BadTarget
             | Self::BadFraming
             | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::UnknownCoding
             | Self::Method
             | Self::OptionsOfAll
             | Self::NoRoute => Fault::Client,
             Self::Attempt(error) => error.fault(),
-            Self::Held | Self::Internal => Fault::Proxy,
+            Self::Held | Self::Busy | Self::Internal => Fault::Proxy,
         }
     }
 
@@ -129,11 +141,14 @@ impl Refusal {
             | Self::BadFraming
             | Self::UnknownCoding
             | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::Attempt(AttemptError::Client(_)) => true,
             Self::Method
             | Self::OptionsOfAll
             | Self::NoRoute
             | Self::Held
+            | Self::Busy
             | Self::Attempt(_)
             | Self::Internal => false,
         }
@@ -158,13 +173,16 @@ impl Refusal {
         match self {
             Self::BadHost => "The request must name exactly one valid host.".into(),
             Self::BadTarget => "The request's target is not valid.".into(),
-            Self::TargetTooLong => "The request's target is longer than 16 KiB.".into(),
+            Self::TargetTooLong => "The request's target is too long.".into(),
+            Self::HeadTooLarge => "The request's fields are too many or too large.".into(),
+            Self::BodyTooLarge => "The request's body is larger than this service takes.".into(),
             Self::BadFraming => "The length of the request's body is ambiguous.".into(),
             Self::UnknownCoding => "The only transfer coding known here is chunked.".into(),
             Self::Method => "This method is not served.".into(),
             Self::OptionsOfAll => String::new(),
             Self::NoRoute => "No service has a route for this host and path.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
+            Self::Busy => "This service has as many requests as it can take; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
             Self::Internal => "Something went wrong inside the proxy.".into(),
         }
