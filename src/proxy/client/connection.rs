@@ -155,6 +155,7 @@ async fn serve_awake(worker: Rc<Worker>, client: Rc<Client>, socket: ClientSocke
             }
             None
         }
+        None if life.ending() == Ending::Now => None,
         None => {
             let parts = connection.into_parts();
             let mut socket = parts.io.into_inner();
@@ -211,9 +212,9 @@ where
 {
     // Whoever came while the worker was draining was told to close after its first request.
     let mut told = life.ending();
-    loop {
+    while life.ending() != Ending::Now {
         let ended = or_told(life, told, Pin::new(&mut *connection)).await;
-        if ended.is_some() || life.ending() == Ending::Now {
+        if ended.is_some() {
             return ended;
         }
         if life.ending() == told {
@@ -224,8 +225,11 @@ where
             continue;
         }
         told = life.ending();
-        bid_farewell(Pin::new(&mut *connection));
+        if told == Ending::Gently {
+            bid_farewell(Pin::new(&mut *connection));
+        }
     }
+    None
 }
 
 /// Polls `future` until it ends, until the connection is told something else than `told`, or until it may doze. Then `None`;

@@ -1,0 +1,146 @@
+//! Slow clients: heads that trickle in, bodies that trickle in, answers that trickle out. Others do not feel them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::harness::{Adit, Answer, Client, Endpoint, now, until, web};
+
+/// In the suite the machine does other things too; measured by itself it is below 1.1.
+const MOST: f64 = 1.5;
+const ROUND: u32 = 200;
+
+/// Clients that do next to nothing, a thousandth of them every few milliseconds.
+struct Slow {
+    stop: Arc<AtomicBool>,
+    driver: Option<JoinHandle<u64>>,
+}
+
+enum Dawdler {
+    Head(TcpStream),
+    Body(TcpStream),
+    Reader(TcpStream),
+}
+
+impl Dawdler {
+    fn start(number: u64, to: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(to).expect("the listener accepts");
+        let (head, made): (&str, fn(TcpStream) -> Self) = match number % 4 {
+            0 | 1 => ("GET / HTTP/1.1\r\nhost: slow.example\r\nx-slow: ", Self::Head),
+            2 => ("POST / HTTP/1.1\r\nhost: slow.example\r\ncontent-length: 100000\r\n\r\n", Self::Body),
+            _ => ("GET / HTTP/1.1\r\nhost: slow.example\r\n\r\n", Self::Reader),
+        };
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream.set_nonblocking(true).expect("a socket");
+        made(stream)
+    }
+
+    /// A little more. Whether the connection still stands.
+    fn go_on(&mut self) -> bool {
+        let done = match self {
+            Self::Head(stream) | Self::Body(stream) => stream.write(b"x"),
+            Self::Reader(stream) => stream.read(&mut [0; 64]),
+        };
+        match done {
+            Ok(bytes) => bytes > 0,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl Slow {
+    /// So many, kept up: whoever is cut comes again.
+    fn start(count: u64, to: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let mut clients: Vec<_> = (0..count).map(|number| Dawdler::start(number, to)).collect();
+        let driver = std::thread::spawn(move || {
+            let mut cut = 0;
+            for number in (0..count).cycle() {
+                if number % 20 == 0 {
+                    std::thread::park_timeout(Duration::from_millis(10));
+                }
+                if told.load(Ordering::Relaxed) {
+                    break;
+                }
+                let client = &mut clients[usize::try_from(number).expect("few")];
+                if !client.go_on() {
+                    *client = Dawdler::start(number, to);
+                    cut += 1;
+                }
+            }
+            cut
+        });
+        Self { stop, driver: Some(driver) }
+    }
+
+    /// Ends them; how many were cut meanwhile.
+    fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.driver.take().expect("stopped once").join().expect("the driver does not panic")
+    }
+}
+
+fn micros(client: &mut Client) -> u128 {
+    let began = now();
+    for _ in 0..ROUND {
+        assert_eq!(client.get("/").expect("an answer").status, 200);
+    }
+    (now() - began).as_micros()
+}
+
+fn median(mut times: Vec<u128>) -> f64 {
+    times.sort_unstable();
+    f64::from(u32::try_from(times[times.len() / 2]).expect("less than an hour"))
+}
+
+/// `ADIT_SLOW_ROUNDS` makes it longer, and the figure more exact.
+#[test]
+fn two_thousand_slow_clients_slow_nobody_else() {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum }).expect("it may");
+    let rounds = std::env::var("ADIT_SLOW_ROUNDS").map_or(15, |rounds| rounds.parse().expect("a number"));
+    let (fast, slow) = (Endpoint::start("v1"), Endpoint::start("slow"));
+    slow.script(|script| script.answer = Answer::Big(8 << 20));
+    let config = format!(
+        "workers = 1\n{}\n[services.slow]\nhosts = [\"slow.example\"]\n[services.slow.versions.v1]\n\
+         endpoints = [\"{}\"]\n",
+        web(&[("v1", &[&fast])]),
+        slow.address()
+    );
+    let burdened = Adit::start_alone(&config);
+    let free = Adit::start_beside(&config, &burdened);
+    burdened.wait_until_ready();
+    free.wait_until_ready();
+    let crowd = Slow::start(2000, burdened.address());
+    until(
+        "the slow ones are there",
+        || {
+            let metrics = burdened.api("GET", "/metrics", "").text();
+            let open = metrics.lines().find_map(|line| line.strip_prefix("adit_connections_open "))?;
+            open.parse::<u32>().ok().filter(|open| *open >= 1900)
+        },
+        || "too few connections",
+    );
+    let mut clients = [free.client(), burdened.client()];
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..=rounds {
+        for (client, times) in clients.iter_mut().zip(&mut times) {
+            let took = micros(client);
+            // The first round is for warming up.
+            if round > 0 {
+                times.push(took);
+            }
+        }
+    }
+    let cut = crowd.stop();
+    let [without, with] = times.map(median);
+    let ratio = with / without;
+    println!("{ROUND} requests took {without} µs without and {with} µs with 2000 slow clients: {ratio:.3}; {cut} were cut");
+    assert!(ratio < MOST, "{with} µs with slow clients, {without} µs without: {ratio}");
+}
