@@ -128,7 +128,9 @@ impl fmt::Display for AttemptError {
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
             Self::Incomplete => "The endpoint's answer broke off.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
-            Self::Client(ClientFault::BodyTooLarge) => "The request's body is larger than this service takes.",
+            Self::Client(ClientFault::BodyTooLarge) => {
+                "The request's body is larger than this service takes."
+            }
             Self::Client(ClientFault::TrailersTooLarge) => "The request's trailers are too large.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
             Self::Client(ClientFault::Outwaited) => {

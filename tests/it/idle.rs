@@ -76,7 +76,7 @@ fn with_few_files_connections_wait_and_those_that_are_in_still_reach_their_endpo
     let adit = Adit::start_with_files(428, &web(&[("v1", &[&endpoint])]));
     adit.wait_until_ready();
     let said = adit.stderr();
-    assert!(said.contains("limits.connections can't be met") && said.contains("possible=200"), "{said}");
+    assert!(said.contains("limits.connections can't be met") && said.contains("\"possible\":200"), "{said}");
     let to = adit.address();
     let mut connections: Vec<_> = (0..200).map(|_| asked(to)).collect();
     let mut waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(to).expect("the kernel accepts")).collect();
@@ -88,7 +88,7 @@ fn with_few_files_connections_wait_and_those_that_are_in_still_reach_their_endpo
     for stream in &mut connections[..90] {
         stream.write_all(GET).expect("it takes a request");
     }
-    endpoint.wait_for("ninety are asked", |endpoint| endpoint.in_flight() == 90);
+    endpoint.wait_for("ninety are asked", |endpoint| endpoint.in_flight() >= 90);
     endpoint.script(|script| script.answer = crate::harness::Answer::Status(200));
     connections[..90].iter_mut().for_each(answer);
     drop(connections);

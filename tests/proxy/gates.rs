@@ -83,7 +83,8 @@ fn who_waits_is_served_in_the_order_of_coming_and_who_leaves_gives_up_its_place(
         go.send(()).unwrap();
         assert_eq!(client.reply().text(), path);
     }
-    let asked: Vec<_> = endpoint.heads().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
+    let asked: Vec<_> =
+        endpoint.heads().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(asked, ["/first", "/a", "/c", "/e"]);
 }
 

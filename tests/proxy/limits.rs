@@ -121,7 +121,10 @@ fn a_body_that_says_it_is_too_large_reaches_no_endpoint() {
     let endpoint = Scripted::saying("hello");
     let proxy = Proxy::start(small_bodies(&endpoint));
     let post = |length: usize| {
-        proxy.ask(&format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length)))
+        proxy.ask(&format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{}",
+            "x".repeat(length)
+        ))
     };
     assert_eq!(post(10).status, 200);
     assert_eq!(post(11).status, 413);
@@ -202,7 +205,9 @@ fn a_body_that_stalls_is_given_up_after_thirty_seconds_whatever_the_protocol() {
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     client.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
     client.send([0, 0, 6, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x84, 0x41, 0x01, b'a']);
-    eventually("asked again", || endpoint.heads().iter().filter(|head| head.starts_with("POST")).count() == 2);
+    eventually("asked again", || {
+        endpoint.heads().iter().filter(|head| head.starts_with("POST")).count() == 2
+    });
     let passed = pass_time(&hand, &mut bystander, "408 again", || proxy.ended(0, 408) == 2);
     assert!((30.0..31.0).contains(&passed), "after {passed} s");
     assert_eq!(proxy.endpoint_counts(0, 0).1, 0, "whose client stalls is not blamed");
@@ -291,7 +296,11 @@ fn an_old_connection_is_told_with_an_answer() {
     }
     client.send(GET);
     let last = client.reply();
-    assert_eq!((last.status, last.header("connection")), (200, Some("close")), "it was left alone until it asked");
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close")),
+        "it was left alone until it asked"
+    );
 }
 
 fn bystander_was_told(bystander: &mut Wire) -> bool {

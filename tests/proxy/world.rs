@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Limits, Matcher, PathPrefix, Policy, Rescue, Role, RouteMatch,
-    Salt, Service, Snapshot, Split, Standing, Version,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limits, Matcher, PathPrefix, Policy, Rescue, Role,
+    RouteMatch, Salt, Service, Snapshot, Split, Standing, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
 use adit::domain::{Timestamp, Weight};

@@ -248,8 +248,7 @@ impl Adit {
     fn memory_as(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.expect("Linux tells about its processes");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).expect("and about their memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("and about their memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("in kB");
         kib * 1024
     }
