@@ -118,6 +118,11 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let workers = bound
         .start(shared, drain)
         .map_err(|error| StartError(format!("can't start the workers: {error}")))?;
+    show_vitals(&metrics, &workers);
+    Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
+}
+
+fn show_vitals(metrics: &Metrics, workers: &Workers) {
     let vitals = workers.vitals();
     metrics.watch_connections({
         let vitals = vitals.clone();
@@ -128,7 +133,6 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         move || vitals.turned_away().map(|(why, count)| (why.as_str(), count)).to_vec()
     });
     metrics.watch_panics(move || vitals.panics());
-    Ok(Running { listeners, admin: admin_address, handle, workers, stop_control, control, log })
 }
 
 fn warn_of_few_files(wanted: u32, room: u64) {

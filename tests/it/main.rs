@@ -18,6 +18,7 @@ mod hooks;
 mod idle;
 mod judging;
 mod kill;
+mod limits;
 mod other_makers;
 mod readme;
 mod releasing;
