@@ -120,7 +120,7 @@ impl Gate {
     fn place(&self, most: u32) -> Option<Place<'_>> {
         let more = |queued: u32| (queued < most).then(|| queued + 1);
         let placed = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        placed.then_some(Place(&self.queued))
+        placed.then(|| Place(&self.queued))
     }
 
     fn resize(&self, wanted: u32) {
