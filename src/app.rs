@@ -74,6 +74,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let keyrings = Arc::new(Keyrings::load(&spec, clock.clone()).map_err(StartError)?);
     let bound = Workers::bind(listeners::of(&spec, &keyrings), workers).map_err(said)?;
     let admin = admin::bind(&spec.admin).map_err(said)?;
+    warn_of_few_files(spec.limits.connections, bound.room());
     let store = Store::open(&spec.state_dir).map_err(said)?;
     let log = access_log(spec.access_log)?;
     let listeners = bound.addresses();
@@ -141,8 +142,22 @@ fn show(vitals: &Arc<Vitals>, metrics: &Metrics) {
         move || read(&vitals)
     };
     metrics.watch_connections(reading(Vitals::connections));
-    metrics.watch_turned_away(reading(Vitals::turned_away));
     metrics.watch_panics(reading(Vitals::panics));
+    metrics.watch_turned_away({
+        let vitals = vitals.clone();
+        move || vitals.turned_away().map(|(why, count)| (why.as_str(), count)).to_vec()
+    });
+}
+
+fn warn_of_few_files(wanted: u32, room: u64) {
+    if u64::from(wanted) > room {
+        warn!(
+            wanted,
+            possible = room,
+            "limits.connections can't be met: a process needs a file per connection, and some for endpoints; raise its limit \
+             (`ulimit -n`, LimitNOFILE=, --ulimit nofile=), or lower limits.connections"
+        );
+    }
 }
 
 /// Everything that runs on the control thread.

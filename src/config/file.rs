@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::access;
 use super::address;
+use super::limits;
 use super::reader::Table;
 use super::services;
 use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
@@ -23,7 +24,7 @@ const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
-    file.unserved(&["tracing", "limits", "docker"]);
+    file.unserved(&["tracing", "docker"]);
     let listeners = listeners(file);
     let trusted_proxies = access::trusted_proxies(file);
     refuse_distrust(file, &listeners, &trusted_proxies);
@@ -37,6 +38,7 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
         state_dir,
         keep,
         trusted_proxies: Arc::new(trusted_proxies),
+        limits: Arc::new(file.table("limits", limits::limits)),
         listeners,
         services: services
             .into_iter()

@@ -15,6 +15,7 @@ mod hooks;
 mod interpolate;
 mod key;
 mod latency;
+mod limits;
 mod policies;
 mod reader;
 mod rescue;

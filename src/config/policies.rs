@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 
 use super::access::{access, networks, rate_limit};
 use super::file::{DAY, MILLISECOND};
+use super::limits;
 use super::reader::Table;
 use super::rescue::Handling;
 use super::retry::retry;
@@ -86,6 +87,7 @@ pub(super) fn policy(
         connection,
         timeouts,
         retry,
+        limits: service.table("limits", limits::of_service),
         affinity,
         version_override,
         rescue: handling.rescue,

@@ -49,7 +49,7 @@ fn service(
     listeners: &[SocketAddr],
     hosts: &mut Hosts,
 ) -> Option<ServiceSpec> {
-    table.unserved(&["limits", "rescue", "hooks", "tls"]);
+    table.unserved(&["rescue", "hooks", "tls"]);
     let (names, versions) = versions(table, listeners);
     let traffic = traffic(table, &names);
     let (connection, tls_files) = table.table("connection", connection::connection);

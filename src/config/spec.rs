@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::build;
 use crate::domain::rollout::Plan;
-use crate::domain::routing::{HostPattern, Policy, RouteMatch, TrustedProxies};
+use crate::domain::routing::{HostPattern, Limits, Policy, RouteMatch, TrustedProxies};
 use crate::domain::{ServiceName, VersionName, Weight};
 pub use listener::{
     CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
@@ -34,6 +34,8 @@ pub struct Spec {
     pub keep: Keep,
     /// Who may speak for others. Default: nobody.
     pub trusted_proxies: Arc<TrustedProxies>,
+    /// How much every client may take.
+    pub limits: Arc<Limits>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -221,6 +223,7 @@ impl Spec {
             state_dir: Self::DEFAULT_STATE_DIR.into(),
             keep: Keep::default(),
             trusted_proxies: Arc::default(),
+            limits: Arc::default(),
             listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }

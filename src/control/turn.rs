@@ -41,7 +41,12 @@ impl Control {
     pub(crate) fn publish(&mut self) {
         let changed = self.services.values().any(|service| service.dirty || service.compiled.is_none());
         let current = self.around.live.load();
-        if changed || !Arc::ptr_eq(&current.matcher, &self.matcher) {
+        let limits = self.spec.limits.clone();
+        if changed
+            || !Arc::ptr_eq(&current.matcher, &self.matcher)
+            || current.limits != limits
+            || current.trusted != self.spec.trusted_proxies
+        {
             self.generation += 1;
             let services = self.services.values_mut().map(compile::refreshed).collect();
             self.around.live.store(Arc::new(Snapshot {
@@ -49,6 +54,7 @@ impl Control {
                 matcher: self.matcher.clone(),
                 services,
                 trusted: self.spec.trusted_proxies.clone(),
+                limits,
                 unrouted: self.unrouted.clone(),
             }));
             self.around.published.notify_waiters();

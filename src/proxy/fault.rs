@@ -61,7 +61,11 @@ pub(crate) enum ClientFault {
     Unsayable,
     /// Its body breaks the rules of the protocol, or broke off.
     BrokenBody,
-    /// It sent nothing for too long in the middle of a body.
+    /// Its body is larger than its service takes.
+    BodyTooLarge,
+    /// Its trailers are too large.
+    TrailersTooLarge,
+    /// It sent nothing, or too little, for too long in the middle of a body.
     Stalled,
     /// The endpoint did not wait any longer for the rest of its body. Whether that is the endpoint's failure can't be
     /// known, and clients must not be able to make it look like one.
@@ -122,6 +126,8 @@ impl AttemptError {
             | Self::Codeless => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::Unsayable | ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
+            Self::Client(ClientFault::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Client(ClientFault::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Client(ClientFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
             Self::Client(ClientFault::Outwaited) => StatusCode::BAD_GATEWAY,
         }
@@ -167,6 +173,10 @@ impl fmt::Display for AttemptError {
             Self::Codeless => "The endpoint's answer ended without grpc-status.",
             Self::Client(ClientFault::Unsayable) => "The request can't be passed on in HTTP/2.",
             Self::Client(ClientFault::BrokenBody) => "The request's body is malformed or incomplete.",
+            Self::Client(ClientFault::BodyTooLarge) => {
+                "The request's body is larger than this service takes."
+            }
+            Self::Client(ClientFault::TrailersTooLarge) => "The request's trailers are too large.",
             Self::Client(ClientFault::Stalled) => "The request's body did not arrive in time.",
             Self::Client(ClientFault::Outwaited) => {
                 "The endpoint closed the connection before the request's body had arrived."

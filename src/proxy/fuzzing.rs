@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::HOST;
 use http::request::Parts;
@@ -10,8 +11,8 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Listener;
-use super::client::connection::Client;
 use super::client::life::Life;
+use super::client::who::Client;
 use super::observe::trace_id_of;
 use super::request::origin::Origin;
 use super::request::{assign, headers, normalize};
@@ -49,7 +50,7 @@ pub fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
 /// connection.
 pub fn to_endpoint(peer: SocketAddr, trusted: &TrustedProxies, mut fields: HeaderMap) -> (IpAddr, HeaderMap) {
     let listener = Rc::new(Listener::plain(LOCAL));
-    let life = Rc::new(Life::new(Timestamp::from_micros(0), 0.5));
+    let life = Rc::new(Life::new(Timestamp::from_micros(0), 0.5, Arc::default()));
     let client = Client::new(listener, peer, LOCAL, life);
     let origin = Origin::of(&client, &fields, trusted);
     headers::to_endpoint(&mut fields);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::uri::Scheme;
@@ -16,19 +17,22 @@ use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Download, Silence};
-use super::client::connection::Client;
+use super::client::life::Ending;
+use super::client::who::Client;
 use super::endpoint::forward::{Connections, Destination, Outbound};
 use super::endpoint::rescue::{self, Aid};
 use super::fault::AttemptError;
 use super::observe::Exchange;
 use super::request::admit::{Visit, admit};
 use super::request::assign::{Asker, Assignment, HostUse, assign};
+use super::request::gate::{self, Entered};
 use super::request::headers::{X_REQUEST_ID, tell_certificate, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::redirect;
 use super::request::respond::{Form, Refusal};
-use super::request::upload::{KEPT, Repeat, Upload};
+use super::request::size::refuse_large;
+use super::request::upload::{Bounds, KEPT, Repeat, Upload};
 use super::tunnel::{self, ask};
 use super::view::{ServiceView, View};
 use super::worker::Worker;
@@ -89,7 +93,7 @@ async fn serve_at_leisure(
     mut parts: Parts,
     body: Incoming,
 ) -> Result<Response<Download>, Refusal> {
-    let found = find(exchange, &mut parts).await?;
+    let found = find(exchange, &mut parts, body.size_hint().lower()).await?;
     let assignment = choose_version(exchange, &found, &parts.headers)?;
     let aid = Aid::of(&found.service, &assignment, &parts.method, found.on_missing)
         .with_body(&body, &found.service);
@@ -131,8 +135,10 @@ async fn serve_at_leisure(
     Ok(response)
 }
 
-/// Finds the service, if the client may ask it; if that is held, waits until it is released and looks again.
-async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refusal> {
+/// Finds the service, if the client may ask it, and comes in; if that is held or has no room now, waits and looks again.
+/// `length`: at least so many bytes of a body will come.
+async fn find(exchange: &mut Exchange, parts: &mut Parts, length: u64) -> Result<Found, Refusal> {
+    refuse_large(parts, exchange.client.life.limits())?;
     level(parts, &exchange.client.scheme)?;
     if let Some(to) = exchange.client.listener.redirect
         && exchange.origin.scheme != Scheme::HTTPS
@@ -147,13 +153,18 @@ async fn find(exchange: &mut Exchange, parts: &mut Parts) -> Result<Found, Refus
         exchange.addressed(&found.service, found.route);
         admit(exchange, &found.service, &parts.headers, visit)?;
         visit = Visit::Again;
-        let Some(hold) = found.service.hold.clone() else {
+        if found.service.policy.limits.max_body.is_some_and(|most| length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if let Some(hold) = found.service.hold.clone() {
+            // Boxed: few requests wait, and all carry this function's state.
+            Box::pin(hold::wait(exchange, &hold)).await?;
+        } else if gate::enter(exchange, &found.service).await? == Entered::AtOnce {
             if let Some(target) = &found.target {
                 parts.uri = target.clone();
             }
             return Ok(found);
-        };
-        hold::wait(exchange, &hold).await?;
+        }
     }
 }
 
@@ -217,10 +228,17 @@ fn prepare(
         let says = service.policy.connection.protocol != Protocol::Http1;
         let for_repeat = if repeat == Repeat::Possible || says { KEPT } else { 0 };
         let for_rescue = if aid.rescue { service.policy.rescue.max_body } else { 0 };
-        let timeouts = service.policy.timeouts;
-        let idle = if exchange.is_grpc() { timeouts.stream_idle } else { timeouts.idle };
-        let kept = for_repeat.max(for_rescue);
-        exchange.upload = Some(Upload::new(body, idle, kept, &exchange.worker.clock));
+        let (limits, timeouts) = (&service.policy.limits, service.policy.timeouts);
+        let is_call = exchange.is_grpc();
+        let bounds = Bounds {
+            kept: for_repeat.max(for_rescue),
+            idle: if is_call { timeouts.stream_idle } else { limits.body_idle },
+            // A call sends when it has something to say.
+            rate: limits.min_rate.filter(|_| !is_call),
+            size: limits.max_body,
+            trailers: exchange.client.life.limits().trailer_bytes,
+        };
+        exchange.upload = Some(Upload::new(body, bounds, &exchange.worker.clock));
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -266,6 +284,10 @@ fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response
     let mut response = refusal.response(&exchange.method, form, &exchange.request_id);
     if let Some(location) = exchange.location.take() {
         response.headers_mut().insert(LOCATION, location);
+    }
+    if exchange.client.life.ending() != Ending::Not && response.version() == Version::HTTP_11 {
+        // hyper may be told too late: this answer is complete already.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Answer::ours(body, exchange))
 }

@@ -22,7 +22,7 @@ mod view;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -34,12 +34,14 @@ use http::HeaderValue;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
-use client::listeners;
+use client::crowd::{Crowd, Present};
 pub use client::listeners::BindError;
+use client::{descriptors, listeners};
+use request::gate::Gates;
 use worker::{Phase, Worker};
 
 use crate::clock::Clock;
-use crate::domain::routing::{Snapshot, Spoken};
+use crate::domain::routing::{Limits, Snapshot, Spoken};
 use crate::telemetry::AccessLog;
 use crate::tls::Keyring;
 
@@ -100,7 +102,7 @@ pub enum Handshake {
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     phase: watch::Sender<Phase>,
-    vitals: Arc<Vitals>,
+    common: Arc<Common>,
 }
 
 /// Ends the workers from wherever it is held.
@@ -113,6 +115,7 @@ pub struct Bound {
     /// By listener; of each one socket for each worker.
     sockets: Vec<(Listener, Vec<TcpListener>)>,
     workers: usize,
+    room: u64,
 }
 
 /// How the workers are, summed over all. Readable from any thread.
@@ -121,7 +124,28 @@ pub struct Vitals {
     panics: AtomicU64,
     connections: AtomicU64,
     handshakes: [AtomicU64; Handshake::ALL.len()],
-    turned_away: AtomicU64,
+    turned_away: [AtomicU64; Turned::ALL.len()],
+}
+
+/// Why a client's connection was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Its client has as many as one may have.
+    ClientLimit,
+    /// The system gave no file for it, or no memory. It waits in the kernel's queue; every try counts.
+    NoResources,
+    /// It must begin with a PROXY header, and that was missing, wrong, or not to be believed.
+    ProxyHeader,
+}
+
+/// What the workers share with each other. Nothing of it is touched by a request that has no limit to obey.
+#[derive(Debug, Default)]
+struct Common {
+    vitals: Arc<Vitals>,
+    gates: Arc<Gates>,
+    crowd: Arc<Crowd>,
+    /// So many connections of clients leave files for other things.
+    room: u64,
 }
 
 impl Workers {
@@ -131,13 +155,14 @@ impl Workers {
     /// For the first address that can't be bound: in use, not of this machine, not allowed.
     pub fn bind(listeners: Vec<Listener>, workers: usize) -> Result<Bound, BindError> {
         let workers = workers.max(1);
+        let room = descriptors::room_for_clients();
         let sockets = listeners.into_iter().map(|listener| {
             let sockets = listeners::bind(listener.address, workers)?;
             Ok((listener, sockets))
         });
         let mut sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         lead_on(&mut sockets);
-        Ok(Bound { sockets, workers })
+        Ok(Bound { sockets, workers, room })
     }
 
     /// Begins to end: no more connections are accepted, idle ones close at once, requests in flight may end until the
@@ -173,7 +198,7 @@ impl Workers {
 
     /// How they are; stays readable after their end.
     pub fn vitals(&self) -> Arc<Vitals> {
-        self.vitals.clone()
+        self.common.vitals.clone()
     }
 }
 
@@ -191,13 +216,20 @@ impl Bound {
         first.collect()
     }
 
+    /// So many connections of clients can be open at once, whatever the limits say: of the files that this process may
+    /// open, others are for endpoints.
+    pub fn room(&self) -> u64 {
+        self.room
+    }
+
     /// Starts the workers. `drain`: how long requests in flight may take to end after [`Workers::drain`].
     ///
     /// # Errors
     /// When a thread or its runtime can't be made. None serves then.
     pub fn start(mut self, shared: Shared, drain: Duration) -> io::Result<Workers> {
         let (phase, _) = watch::channel(Phase::Serving);
-        let mut workers = Workers { threads: Vec::new(), phase, vitals: Arc::default() };
+        let common = Arc::new(Common { room: self.room, ..Common::default() });
+        let mut workers = Workers { threads: Vec::new(), phase, common };
         let (started, outcomes) = mpsc::sync_channel(self.workers);
         for index in 0..self.workers {
             // Each takes one socket of each listener.
@@ -205,7 +237,7 @@ impl Bound {
                 index,
                 sockets: self.sockets.iter_mut().filter_map(take_one).collect(),
                 shared: shared.clone(),
-                vitals: workers.vitals.clone(),
+                common: workers.common.clone(),
                 phase: workers.phase.subscribe(),
                 drain,
             };
@@ -230,14 +262,44 @@ impl Vitals {
         self.handshakes[how.index()].load(Ordering::Relaxed)
     }
 
-    /// Connections that were closed because their PROXY header was missing, wrong, or not to be believed.
-    pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
-    }
-
     /// Connections of clients that are open.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were not taken in, by reason.
+    pub fn turned_away(&self) -> [(Turned, u64); Turned::ALL.len()] {
+        Turned::ALL.map(|why| (why, self.turned_away[why as usize].load(Ordering::Relaxed)))
+    }
+
+    fn turned(&self, why: Turned) {
+        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Turned {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ClientLimit, Self::NoResources, Self::ProxyHeader];
+
+    /// As metrics show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientLimit => "client_limit",
+            Self::NoResources => "no_resources",
+            Self::ProxyHeader => "proxy_header",
+        }
+    }
+}
+
+impl Common {
+    /// Whether one more connection of this client may be; counts it as one if that is limited.
+    fn admit(&self, client: IpAddr, limits: &Limits) -> Result<Option<Present>, Turned> {
+        let Some(most) = limits.connections_per_client else { return Ok(None) };
+        let present = self.crowd.enter(client, most);
+        if present.is_none() {
+            self.vitals.turned(Turned::ClientLimit);
+        }
+        present.map(Some).ok_or(Turned::ClientLimit)
     }
 }
 
@@ -281,7 +343,7 @@ struct Seat {
     index: usize,
     sockets: Vec<(Listener, TcpListener)>,
     shared: Shared,
-    vitals: Arc<Vitals>,
+    common: Arc<Common>,
     phase: watch::Receiver<Phase>,
     drain: Duration,
 }
@@ -299,7 +361,7 @@ impl Seat {
         match listeners {
             Ok(listeners) => {
                 tell(started, Ok(()));
-                let worker = Worker::new(self.index, &self.shared, self.vitals);
+                let worker = Worker::new(self.index, &self.shared, self.common);
                 runtime.block_on(worker::run(worker, listeners, self.phase, self.drain));
             }
             Err(error) => tell(started, Err(error)),

@@ -18,11 +18,12 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
-use super::client::connection::Client;
 use super::client::stream::Stream;
+use super::client::who::Client;
 use super::endpoint::pool::Pool;
 use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
+use super::request::gate::Pass;
 use super::request::grpc::is_grpc;
 use super::request::headers::new_request_id;
 use super::request::origin::Origin;
@@ -34,6 +35,7 @@ use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, GrpcCode, MethodLabel, RouteId};
 use booking::{Assigned, Attempt, Blame};
 use call::Call;
+pub(super) use line::unread;
 pub(super) use sample::trace_id_of;
 pub(super) use second::Aside;
 
@@ -52,6 +54,8 @@ pub(super) struct Exchange {
     pub(super) upload: Option<Rc<Upload>>,
     /// Where it belongs, if that is elsewhere.
     pub(super) location: Option<HeaderValue>,
+    /// While its service answers only so many at once.
+    pub(super) pass: Option<Pass>,
     /// Which of its service's routes led there.
     route: RouteId,
     has_body: bool,
@@ -123,6 +127,7 @@ impl Exchange {
             client,
             upload: None,
             location: None,
+            pass: None,
             route: RouteId::default(),
             addressed: None,
             assigned: None,
@@ -302,6 +307,7 @@ impl Exchange {
             // Last: whoever sees nothing in flight sees everything counted.
             assigned.cells(self.worker.index).in_flight.add(-1);
         }
+        self.pass = None;
         self.client.life.request_ended();
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::endpoint::connect::Speech;
 use super::endpoint::pool::Pool;
+use super::request::gate::{Gate, Gates};
 use crate::domain::routing::{Budget, EndpointId, Hold, Role, Service, Snapshot, Standing, Version, pick};
 use crate::domain::{Timestamp, Weight};
 
@@ -21,6 +22,7 @@ pub(super) struct View {
     /// The services whose canary is called by a host of its own.
     previews: HashMap<Box<str>, usize>,
     worker: usize,
+    gates: Arc<Gates>,
 }
 
 /// Where a version of an earlier view stands among those that get requests.
@@ -43,13 +45,15 @@ pub(super) struct ServiceView {
     speech: Rc<Speech>,
     /// Of retries, by version. This worker's; outlive the snapshot.
     retries: Vec<Rc<RefCell<Budget>>>,
+    /// All workers'; `None`: everybody may come in.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 impl View {
     /// Of the first snapshot.
-    pub(super) fn first(snapshot: Arc<Snapshot>, worker: usize) -> Self {
+    pub(super) fn first(snapshot: Arc<Snapshot>, worker: usize, gates: Arc<Gates>) -> Self {
         let (services, pools, previews) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { services, pools, previews, worker, snapshot: snapshot.clone() }.next(snapshot)
+        Self { services, pools, previews, worker, gates, snapshot: snapshot.clone() }.next(snapshot)
     }
 
     /// Of the snapshot that replaces this one's. What stays the same is kept, connections above all; endpoints that
@@ -62,6 +66,7 @@ impl View {
             services,
             previews: previews(&snapshot),
             worker: self.worker,
+            gates: self.gates.clone(),
             snapshot,
         };
         for pool in self.pools.iter().flatten() {
@@ -179,7 +184,13 @@ impl View {
             };
             known.and_then(kept).unwrap_or_default()
         });
-        Rc::new(ServiceView { service: service.clone(), budget, retries: retries.collect(), speech })
+        Rc::new(ServiceView {
+            service: service.clone(),
+            budget,
+            retries: retries.collect(),
+            speech,
+            gate: self.gates.of(service),
+        })
     }
 
     fn keep_pools(&self, services: &[Rc<ServiceView>]) -> Vec<Option<Rc<Pool>>> {

@@ -16,13 +16,16 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::client::connection::{self, Client, poll_again};
+use super::client::connection;
+use super::client::crowd::Present;
+use super::client::drive::poll_again;
 use super::client::life::{Ending, Life};
 use super::client::relayed::NoHeader;
+use super::client::who::Client;
 use super::fault::is_our_lack;
 use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
-use super::{Handshake, Listener, Shared, Vitals};
+use super::{Common, Handshake, Listener, Shared, Turned};
 use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
@@ -34,8 +37,6 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP: u32 = 5;
 /// When the machine has no more sockets to give, or we have enough: try again after this.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// Connections of clients per worker.
-const CONNECTIONS: usize = 32 * 1024;
 
 /// What all tasks of one worker share.
 pub(super) struct Worker {
@@ -54,7 +55,7 @@ pub(super) struct Worker {
     emptied: Notify,
     draining: Cell<bool>,
     leaving: Notify,
-    vitals: Arc<Vitals>,
+    common: Arc<Common>,
 }
 
 /// What the workers are told.
@@ -69,10 +70,11 @@ pub(super) enum Phase {
 struct Listed {
     worker: Rc<Worker>,
     number: u64,
+    _present: Option<Present>,
 }
 
 /// Counts a panic that passes by.
-struct PanicCount(Arc<Vitals>);
+struct PanicCount(Arc<Common>);
 
 /// Runs a worker on this thread until it is told to stop, or has drained.
 pub(super) async fn run(
@@ -102,7 +104,7 @@ pub(super) async fn run(
 }
 
 impl Worker {
-    pub(super) fn new(index: usize, shared: &Shared, vitals: Arc<Vitals>) -> Rc<Self> {
+    pub(super) fn new(index: usize, shared: &Shared, common: Arc<Common>) -> Rc<Self> {
         let snapshot = shared.live.load_full();
         Rc::new(Self {
             index,
@@ -113,13 +115,13 @@ impl Worker {
             tunnels: OpenTunnels::default(),
             scratch: RefCell::default(),
             live: RefCell::new(Cache::new(shared.live.clone())),
-            view: RefCell::new(Rc::new(View::first(snapshot, index))),
+            view: RefCell::new(Rc::new(View::first(snapshot, index, common.gates.clone()))),
             connections: RefCell::default(),
             next: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
             leaving: Notify::new(),
-            vitals,
+            common,
         })
     }
 
@@ -151,12 +153,12 @@ impl Worker {
 
     /// Counts how a TLS handshake went.
     pub(super) fn handshake(&self, how: Handshake) {
-        self.vitals.handshakes[how.index()].fetch_add(1, Ordering::Relaxed);
+        self.common.vitals.handshakes[how.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs a task here. A panic in it ends it and nothing else.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let count = PanicCount(self.vitals.clone());
+        let count = PanicCount(self.common.clone());
         tokio::task::spawn_local(async move {
             let _count = count;
             task.await;
@@ -164,9 +166,9 @@ impl Worker {
     }
 
     /// A connection ends before anything was asked: it does not say whom it is from.
-    pub(super) fn turn_away(&self, peer: IpAddr, why: &NoHeader) {
+    pub(super) fn disbelieve(&self, peer: IpAddr, why: &NoHeader) {
         if let NoHeader::Untrusted | NoHeader::Bad(_) = why {
-            self.vitals.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.common.vitals.turned(Turned::ProxyHeader);
             tracing::debug!(%peer, %why, "a connection was closed: it must begin with a PROXY header");
         }
     }
@@ -179,6 +181,13 @@ impl Worker {
         for life in self.connections.borrow().values() {
             life.end(Ending::Gently);
         }
+    }
+
+    /// Whether no more clients may connect; they wait in the kernel's queue. Workers may look at the same moment, and so take
+    /// in a few more than that together.
+    fn is_full(&self) -> bool {
+        let most = u64::from(self.view().snapshot.limits.connections).min(self.common.room);
+        self.common.vitals.connections() >= most
     }
 
     /// Returns once the last connection is gone and no other can come.
@@ -195,22 +204,33 @@ impl Worker {
     }
 
     fn take_in(self: &Rc<Self>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
+        let snapshot = self.view().snapshot.clone();
+        let limits = snapshot.limits.clone();
+        // A trusted proxy brings many clients.
+        let is_client = !snapshot.trusted.trusts(peer.ip().to_canonical());
+        let admitted = if is_client { self.common.admit(peer.ip(), &limits) } else { Ok(None) };
+        let Ok(present) = admitted else { return turn_away(&stream) };
         // Both fail only on a connection that is gone already; reading will tell.
         let _nodelay = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
-        let life = Rc::new(Life::new(self.clock.now(), fastrand::f64()));
+        let life = Rc::new(Life::new(self.clock.now(), fastrand::f64(), limits));
         if self.draining.get() {
             life.end(Ending::Gently);
         }
-        let listed = Listed::new(self, life.clone());
+        let listed = Listed::new(self, life.clone(), present);
         let client = Client::new(listener.clone(), peer, local, life);
-        // In a box: a future that is moved into another is kept twice there, and twice again in the task.
+        // Boxed once: each future around it would hold its whole state, some twice.
         let served = Box::pin(connection::serve(self.clone(), client, stream));
         self.spawn(async move {
             let _listed = listed;
             served.await;
         });
     }
+}
+
+/// Closes a connection that is one too many. What its client sent by now is read, so that it sees an end and no reset.
+fn turn_away(stream: &TcpStream) {
+    let _nothing = stream.try_read(&mut [0; 1024]);
 }
 
 /// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
@@ -220,8 +240,9 @@ async fn accept(
     socket: TcpListener,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let mut lacking = false;
     loop {
-        while worker.connections.borrow().len() >= CONNECTIONS {
+        while worker.is_full() {
             worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
         }
         let accepted = tokio::select! {
@@ -229,9 +250,16 @@ async fn accept(
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => poll_again(pin!(socket.accept())).await,
         };
         match accepted {
-            Some(Ok((stream, peer))) => worker.take_in(&listener, stream, peer),
+            Some(Ok((stream, peer))) => {
+                lacking = false;
+                worker.take_in(&listener, stream, peer);
+            }
             Some(Err(error)) if is_our_lack(&error) => {
-                tracing::warn!(%error, "no more connections can be accepted for now");
+                worker.common.vitals.turned(Turned::NoResources);
+                // Once, and not twenty times a second.
+                if !std::mem::replace(&mut lacking, true) {
+                    tracing::warn!(%error, "no more connections can be accepted for now");
+                }
                 worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
             }
             // The client gave up before we came to it.
@@ -244,7 +272,7 @@ async fn accept(
 /// A panic on the round is counted, and the next round begins.
 async fn keep_house_always(worker: Rc<Worker>) {
     loop {
-        let count = PanicCount(worker.vitals.clone());
+        let count = PanicCount(worker.common.clone());
         let house = keep_house(worker.clone());
         let rounds = tokio::task::spawn_local(async move {
             let _count = count;
@@ -273,17 +301,17 @@ async fn keep_house(worker: Rc<Worker>) {
 }
 
 impl Listed {
-    fn new(worker: &Rc<Worker>, life: Rc<Life>) -> Self {
+    fn new(worker: &Rc<Worker>, life: Rc<Life>, present: Option<Present>) -> Self {
         let number = worker.next.replace(worker.next.get() + 1);
         worker.connections.borrow_mut().insert(number, life);
-        worker.vitals.connections.fetch_add(1, Ordering::Relaxed);
-        Self { worker: worker.clone(), number }
+        worker.common.vitals.connections.fetch_add(1, Ordering::Relaxed);
+        Self { worker: worker.clone(), number, _present: present }
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.worker.vitals.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.common.vitals.connections.fetch_sub(1, Ordering::Relaxed);
         let mut connections = self.worker.connections.borrow_mut();
         connections.remove(&self.number);
         if connections.is_empty() {
@@ -295,7 +323,7 @@ impl Drop for Listed {
 impl Drop for PanicCount {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.panics.fetch_add(1, Ordering::Relaxed);
+            self.0.vitals.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -108,10 +108,11 @@ struct Watched {
     connections: Option<Reading>,
     panics: Option<Reading>,
     tls: Option<Box<dyn Fn() -> TlsReading + Send>>,
-    turned_away: Option<Reading>,
+    turned_away: Option<Readings>,
 }
 
 type Reading = Box<dyn Fn() -> u64 + Send>;
+type Readings = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send>;
 
 /// How a rollout can end: these have a series before the first does.
 const OUTCOMES: [&str; 3] = ["promoted", "aborted", "superseded"];
@@ -189,10 +190,9 @@ impl Metrics {
         locked(&self.watched).tls = Some(Box::new(now));
     }
 
-    /// Shows the connections turned away so far, as `total` counts them. `total` must be quick, and not ask for metrics
-    /// itself.
-    pub fn watch_turned_away(&self, total: impl Fn() -> u64 + Send + 'static) {
-        locked(&self.watched).turned_away = Some(Box::new(total));
+    /// Shows the connections that were not taken in, by reason, as `totals` counts them; the same rules hold.
+    pub fn watch_turned_away(&self, totals: impl Fn() -> Vec<(&'static str, u64)> + Send + 'static) {
+        locked(&self.watched).turned_away = Some(Box::new(totals));
     }
 
     /// Shows the panics so far, as `total` counts them. `total` must be quick, and not ask for metrics itself.
@@ -296,10 +296,12 @@ fn program(all: &mut Vec<MetricFamily>, watched: &Watched) {
         family.sample([], number(open()));
         family.finish(all);
     }
-    if let Some(total) = &watched.turned_away {
-        let help = "Connections closed because their PROXY header was missing, wrong, or from a peer that is not trusted.";
-        let mut family = Family::counter("adit_proxy_protocol_refused_total", help, []);
-        family.sample([], number(total()));
+    if let Some(totals) = &watched.turned_away {
+        let help = "Client connections that were not taken in.";
+        let mut family = Family::counter("adit_connections_refused_total", help, ["reason"]);
+        for (reason, count) in totals() {
+            family.sample([reason], number(count));
+        }
         family.finish(all);
     }
     if let Some(total) = &watched.panics {
@@ -586,13 +588,13 @@ mod tests {
         let (metrics, _cells) = web();
         metrics.watch_log(AccessLog::off());
         metrics.watch_connections(|| 7);
+        metrics.watch_turned_away(|| vec![("client_limit", 3)]);
         metrics.watch_panics(|| 2);
-        metrics.watch_turned_away(|| 3);
         assert_samples(
             &metrics,
             &[
                 ("adit_connections_open", 7.0),
-                ("adit_proxy_protocol_refused_total", 3.0),
+                ("adit_connections_refused_total", 3.0),
                 ("adit_panics_total", 2.0),
                 ("adit_access_log_dropped_total", 0.0),
             ],

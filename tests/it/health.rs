@@ -148,7 +148,7 @@ fn client_faults_by_the_thousand_change_no_verdict_and_eject_nothing() {
     const FAULTS: u64 = 1_000;
     let (v1, v2) = (Endpoint::start("v1"), Endpoint::start("v2"));
     let config = format!(
-        "{}[services.web.timeouts]\nidle = \"100ms\"\n{}",
+        "{}[services.web.limits]\nbody_idle = \"100ms\"\n{}",
         web(&[("v1", &[&v1]), ("v2", &[&v2])]),
         staying_at(50.0)
     );

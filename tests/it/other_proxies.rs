@@ -195,7 +195,7 @@ fn curl_says_who_it_is_and_is_closed_when_it_may_not() {
     assert_eq!(forwarded(&endpoint), "127.0.0.1");
     assert!(!curl("127.0.0.9"), "a peer that is not trusted must not say who its client is");
     let metrics = adit.api("GET", "/metrics", "").text();
-    assert!(metrics.contains("adit_proxy_protocol_refused_total 1\n"), "{metrics}");
+    assert!(metrics.contains("adit_connections_refused_total{reason=\"proxy_header\"} 1\n"), "{metrics}");
 }
 
 /// An Adit in front of a server that wants to be told by the connection.

@@ -31,6 +31,13 @@ fn limited(endpoint: &Scripted, timeouts: Timeouts) -> Proxy {
     Proxy::start_with(web, 1, Clock::real(), Duration::ZERO)
 }
 
+/// Waits for a client's body no longer than 50 ms.
+fn impatient(endpoint: &Scripted) -> Proxy {
+    let mut web = Web::canary(&[nobody()], &[endpoint.address], 100.0);
+    web.policy.limits.body_idle = Duration::from_millis(50);
+    Proxy::start_with(web, 1, Clock::real(), Duration::ZERO)
+}
+
 #[track_caller]
 fn assert_canary(proxy: &Proxy, expected: ArmCounts) {
     eventually("the exchange ended", || proxy.in_flight() == 0);
@@ -110,7 +117,7 @@ fn an_upload_that_breaks_off_is_the_clients_fault() {
 #[test]
 fn a_stalled_upload_is_the_clients_fault() {
     let endpoint = Scripted::start(|wire| while wire.request().is_some() {});
-    let proxy = limited(&endpoint, Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() });
+    let proxy = impatient(&endpoint);
     let reply = proxy.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nbeginning");
     assert_eq!(reply.status, 408);
     assert_canary(&proxy, arm(1, 0, 0));

@@ -8,7 +8,7 @@ use adit::clock::Clock;
 use adit::domain::Timestamp;
 use adit::domain::proxy_protocol::{ProxyHeader, ProxyProtocol};
 use adit::domain::routing::TrustedProxies;
-use adit::proxy::Listener;
+use adit::proxy::{Listener, Turned};
 
 use crate::endpoint::{Scripted, ok};
 use crate::wire::{Wire, header};
@@ -36,7 +36,15 @@ fn behind_with(endpoint: &Scripted, trusted: &[&str], clock: Clock) -> Proxy {
 }
 
 fn turned_away(proxy: &Proxy) -> u64 {
-    proxy.workers.as_ref().unwrap().vitals().turned_away()
+    proxy
+        .workers
+        .as_ref()
+        .unwrap()
+        .vitals()
+        .turned_away()
+        .into_iter()
+        .find_map(|(why, count)| (why == Turned::ProxyHeader).then_some(count))
+        .unwrap()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adit::clock::Clock;
 use adit::domain::routing::{
-    Arm, Endpoint, EndpointId, Hold, HostPattern, Limiter, Matcher, PathPrefix, Policy, Rescue, Role,
+    Arm, Endpoint, EndpointId, Hold, HostPattern, Limiter, Limits, Matcher, PathPrefix, Policy, Rescue, Role,
     RouteMatch, Salt, Service, Snapshot, Split, Spoken, Standing, TrustedProxies, Version,
 };
 use adit::domain::stats::{EndpointCells, Epoch, EpochCounts, PerWorker, Sampling};
@@ -42,6 +42,7 @@ pub(crate) struct Web {
     pub(crate) hold: Option<Arc<Hold>>,
     pub(crate) trusted: TrustedProxies,
     pub(crate) limiter: Option<Arc<Limiter>>,
+    pub(crate) limits: Limits,
 }
 
 impl Proxy {
@@ -159,6 +160,7 @@ impl Web {
             hold: None,
             trusted: TrustedProxies::default(),
             limiter: None,
+            limits: Limits::default(),
         }
     }
 
@@ -195,6 +197,7 @@ impl Web {
             hold: self.hold.clone(),
             trusted: self.trusted.clone(),
             limiter: self.limiter.clone(),
+            limits: self.limits.clone(),
         }
     }
 
@@ -212,6 +215,7 @@ impl Web {
                 limiter: self.limiter,
             })],
             trusted: Arc::new(self.trusted),
+            limits: Arc::new(self.limits),
             unrouted: Arc::new(PerWorker::new(WORKERS)),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{Access, Connection, OnMissing, RateLimit, Rescue, Retry, Upgrades};
+use super::{Access, Connection, OnMissing, RateLimit, Rescue, Retry, ServiceLimits, Upgrades};
 
 /// All of a service's policies that the data plane needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Policy {
     pub connection: Connection,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// How much its clients may take.
+    pub limits: ServiceLimits,
     /// Whether a client stays with one version.
     pub affinity: Affinity,
     /// Who may choose a version by hand; `None`: nobody.
@@ -43,7 +45,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request's end to the response headers. Default 30 s.
     pub response: Duration,
-    /// Between two pieces of a body, either way. Default 60 s.
+    /// Between two pieces of a response's body, on either side. Default 60 s.
     pub idle: Duration,
     /// The same for gRPC calls and event streams, which may have nothing to tell. Default 5 min.
     pub stream_idle: Duration,

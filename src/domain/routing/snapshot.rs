@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Hold, Limiter, Matcher, Policy, Split, TrustedProxies};
+use super::{Hold, Limiter, Limits, Matcher, Policy, Split, TrustedProxies};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName};
 
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub services: Vec<Arc<Service>>,
     /// Who may speak for others.
     pub trusted: Arc<TrustedProxies>,
+    /// What holds for every client's connection that begins now.
+    pub limits: Arc<Limits>,
     /// Counts requests that no route matched.
     pub unrouted: Arc<PerWorker<VersionCells>>,
 }
@@ -94,6 +96,7 @@ impl Snapshot {
             matcher: Arc::default(),
             services: Vec::new(),
             trusted: Arc::default(),
+            limits: Arc::default(),
             unrouted: Arc::new(PerWorker::new(workers)),
         }
     }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -11,15 +12,10 @@ use tokio::net::TcpStream;
 
 use super::stream::Stream;
 use crate::domain::Timestamp;
+use crate::domain::routing::Limits;
 
-/// From a connection's beginning, or from its first byte: until a TLS handshake is over.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// A client that connects and says nothing.
-const SILENT: Duration = Duration::from_secs(5);
-/// From a request's first byte until its head is whole.
-const HEAD: Duration = Duration::from_secs(10);
-/// Between two requests, ±10 % so that clients which came together do not go together.
-const IDLE: Duration = Duration::from_secs(75);
+/// A connection between two requests gives its buffers back after this.
+const DOZE: Duration = Duration::from_secs(1);
 /// While draining: a head that is half there, and a goodbye that stays unanswered.
 const DRAINING: Duration = Duration::from_secs(1);
 
@@ -36,7 +32,15 @@ pub(crate) struct Life {
     blocked: Cell<bool>,
     writes: Cell<u64>,
     patience: Cell<Duration>,
-    idle: Duration,
+    limits: Arc<Limits>,
+    /// What this connection's idle time and age are stretched by, so that clients which came together do not go together.
+    stretch: f64,
+    began: Timestamp,
+    /// It ends with its next request.
+    old: Cell<bool>,
+    drowsy: Cell<bool>,
+    /// After which count of the idle stage it dozed off.
+    dozed: Cell<u64>,
     seen: Cell<Seen>,
     ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
@@ -83,7 +87,7 @@ pub(crate) enum Ending {
 
 impl Life {
     /// Of a connection that begins `now`. `chance`: uniform, 0 to 1.
-    pub(crate) fn new(now: Timestamp, chance: f64) -> Self {
+    pub(crate) fn new(now: Timestamp, chance: f64, limits: Arc<Limits>) -> Self {
         Self {
             http2: Cell::new(false),
             tunnel: Cell::new(false),
@@ -95,7 +99,12 @@ impl Life {
             blocked: Cell::new(false),
             writes: Cell::new(0),
             patience: Cell::new(Duration::ZERO),
-            idle: IDLE.mul_f64(0.9 + 0.2 * chance),
+            limits,
+            stretch: 0.9 + 0.2 * chance,
+            began: now,
+            old: Cell::new(false),
+            drowsy: Cell::new(false),
+            dozed: Cell::new(0),
             seen: Cell::new(Seen { stage: Stage::Silent, count: 0, since: now }),
             ending: Cell::new(Ending::Not),
             waker: RefCell::new(None),
@@ -125,10 +134,23 @@ impl Life {
         self.tunnel.set(true);
     }
 
+    /// What its client may take.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(crate) fn request_began(&self) {
         self.requests.set(self.requests.get() + 1);
         self.open.set(self.open.get() + 1);
         self.head.set(false);
+        if self.old.get() || self.requests.get() >= self.limits.requests {
+            self.end(Ending::Gently);
+        }
+    }
+
+    /// No head was understood so far: whatever went wrong is not part of a request.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.open.get() == 0
     }
 
     pub(crate) fn request_ended(&self) {
@@ -180,6 +202,16 @@ impl Life {
         self.left.borrow_mut().take()
     }
 
+    /// Whether nothing goes on, and has not for a while: what the connection needs only while it works may go. Asked once.
+    pub(crate) fn may_doze(&self) -> bool {
+        self.drowsy.take() && self.is_idle() && self.ending.get() == Ending::Not
+    }
+
+    /// Between two requests, and nothing of the next has come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.stage().0 == Stage::Idle
+    }
+
     /// Who is to be woken when the connection is told to end: its task.
     pub(crate) fn on_ending(&self, waker: &Waker) {
         *self.waker.borrow_mut() = Some(waker.clone());
@@ -193,9 +225,13 @@ impl Life {
     pub(crate) fn end(&self, how: Ending) {
         if how > self.ending.get() {
             self.ending.set(how);
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
         }
     }
 
@@ -223,6 +259,10 @@ impl Life {
             seen = Seen { stage, count, since: now };
             self.seen.set(seen);
         }
+        self.look_at_age(now);
+        if stage == Stage::Idle && now - seen.since >= DOZE {
+            self.let_doze(seen);
+        }
         let Some(limit) = self.limit(stage) else { return };
         if now - seen.since < limit {
             return;
@@ -232,8 +272,27 @@ impl Life {
         self.end(if bid { Ending::Gently } else { Ending::Now });
     }
 
+    /// HTTP/2 can be told at any time. A client of HTTP/1.1 learns it with an answer: between two requests it may be
+    /// sending one.
+    fn look_at_age(&self, now: Timestamp) {
+        if !self.old.get() && now - self.began >= self.limits.age.mul_f64(self.stretch) {
+            self.old.set(true);
+            if self.http2.get() {
+                self.end(Ending::Gently);
+            }
+        }
+    }
+
+    /// Once per stretch of idle time. What was left unread of a body would be taken for a request.
+    fn let_doze(&self, seen: Seen) {
+        if !self.http2.get() && !self.unread.get() && self.dozed.replace(seen.count) != seen.count {
+            self.drowsy.set(true);
+            self.wake();
+        }
+    }
+
     fn look_at_streams(&self, now: Timestamp) {
-        let patience = self.patience.get().max(HEAD);
+        let patience = self.patience.get().max(self.limits.head);
         self.streams.borrow_mut().retain(|stream| {
             let stream = stream.upgrade();
             stream.inspect(|stream| stream.look(now, patience)).is_some()
@@ -264,12 +323,12 @@ impl Life {
         let draining = self.ending.get() != Ending::Not;
         match stage {
             Stage::Busy => None,
-            Stage::Blocked => Some(self.patience.get().max(HEAD)),
+            Stage::Blocked => Some(self.patience.get().max(self.limits.head)),
             Stage::Handshake | Stage::Silent | Stage::Head | Stage::Idle if draining => Some(DRAINING),
-            Stage::Handshake => Some(HANDSHAKE),
-            Stage::Silent => Some(SILENT),
-            Stage::Head => Some(HEAD),
-            Stage::Idle => Some(self.idle),
+            Stage::Handshake => Some(self.limits.tls_handshake),
+            Stage::Silent => Some(self.limits.first_byte),
+            Stage::Head => Some(self.limits.head),
+            Stage::Idle => Some(self.limits.idle.mul_f64(self.stretch)),
         }
     }
 }
@@ -284,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_silent_client_is_cut_after_five_seconds() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.look(after(4));
         assert_eq!(life.ending(), Ending::Not);
         life.look(after(5));
@@ -293,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_handshake_has_five_seconds_of_its_own_whatever_arrives() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.handshake_began();
         for second in 1..5 {
             life.wrote(&Poll::Pending);
@@ -306,7 +365,7 @@ mod tests {
 
     #[test]
     fn after_a_handshake_a_client_has_all_of_its_time_for_a_request() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.handshake_began();
         life.look(after(0));
         life.handshake_ended();
@@ -320,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_trickled_head_is_cut_ten_seconds_after_its_first_byte() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         for second in 1..=10 {
             life.received();
             life.look(after(second));
@@ -332,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_request_under_way_has_no_limit_here() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.request_began();
         life.look(after(1));
         life.look(after(100_000));
@@ -341,7 +400,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_bidden_farewell_and_then_cut() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.request_began();
         life.request_ended();
         life.look(after(1));
@@ -356,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_client_that_takes_nothing_is_cut_but_not_one_that_takes_little() {
-        let life = Life::new(after(0), 0.5);
+        let life = Life::new(after(0), 0.5, Arc::default());
         life.request_began();
         life.allow_pauses_of(Duration::from_secs(60));
         for second in 1..200 {
@@ -369,5 +428,56 @@ mod tests {
         assert_eq!(life.ending(), Ending::Not);
         life.look(after(260));
         assert_eq!(life.ending(), Ending::Now);
+    }
+
+    #[test]
+    fn an_old_connection_ends_with_its_next_request() {
+        let life = Life::new(after(0), 0.5, Arc::default());
+        for second in (0..3600).step_by(60) {
+            life.request_began();
+            life.request_ended();
+            life.look(after(second));
+            assert_eq!(life.ending(), Ending::Not, "after {second} s");
+        }
+        life.look(after(3600));
+        assert_eq!(life.ending(), Ending::Not, "its client may be sending a request");
+        life.request_began();
+        assert_eq!(life.ending(), Ending::Gently);
+    }
+
+    #[test]
+    fn an_old_connection_of_http2_is_told_at_once() {
+        let life = Life::new(after(0), 0.5, Arc::default());
+        life.speaks_http2();
+        life.request_began();
+        life.look(after(3600));
+        assert_eq!(life.ending(), Ending::Gently);
+    }
+
+    #[test]
+    fn the_last_request_that_is_allowed_ends_the_connection() {
+        let limits = Limits { requests: 2, ..Limits::default() };
+        let life = Life::new(after(0), 0.5, Arc::new(limits));
+        life.request_began();
+        assert_eq!(life.ending(), Ending::Not);
+        life.request_ended();
+        life.request_began();
+        assert_eq!(life.ending(), Ending::Gently);
+    }
+
+    #[test]
+    fn an_idle_connection_dozes_off_once_until_its_next_request() {
+        let life = Life::new(after(0), 0.5, Arc::default());
+        life.look(after(4));
+        assert!(!life.may_doze(), "it has not begun");
+        for second in [10, 20] {
+            life.request_began();
+            life.request_ended();
+            life.look(after(second));
+            life.look(after(second + 1));
+            assert!(life.may_doze() && !life.may_doze());
+            life.look(after(second + 2));
+            assert!(!life.may_doze());
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -17,6 +18,8 @@ pub(crate) struct ClientSocket {
     /// `Some` until dropped.
     stream: Option<Transport>,
     ahead: Ahead,
+    /// What had been read beyond that.
+    beyond: Bytes,
     life: Rc<Life>,
 }
 
@@ -63,7 +66,27 @@ impl Ahead {
 
 impl ClientSocket {
     pub(crate) fn new(stream: Transport, ahead: Ahead, life: Rc<Life>) -> Self {
-        Self { stream: Some(stream), ahead, life }
+        Self { stream: Some(stream), ahead, beyond: Bytes::new(), life }
+    }
+
+    /// Gives back bytes that somebody had read too many.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.beyond = bytes;
+    }
+
+    /// Waits until there is something to read; `false`: the stream has ended.
+    pub(crate) async fn has_more(&mut self) -> bool {
+        if !self.ahead.bytes().is_empty() || !self.beyond.is_empty() {
+            return true;
+        }
+        self.ahead = Ahead::default();
+        let Some(stream) = &mut self.stream else { return false };
+        let read = self.ahead.read(stream).await;
+        let came = read.is_ok_and(|read| read > 0);
+        if came {
+            self.life.received();
+        }
+        came
     }
 
     fn transport(&mut self) -> &mut Transport {
@@ -79,6 +102,12 @@ impl AsyncRead for ClientSocket {
     ) -> Poll<io::Result<()>> {
         if !self.ahead.bytes().is_empty() {
             self.ahead.give(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if !self.beyond.is_empty() {
+            let count = buf.remaining().min(self.beyond.len());
+            buf.put_slice(&self.beyond[..count]);
+            self.beyond.advance(count);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();

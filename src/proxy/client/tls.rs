@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Protocol, linger, unless_cut};
+use super::connection::{Protocol, linger};
+use super::drive::unless_cut;
 use super::life::Life;
 use crate::clock::Clock;
 use crate::domain::Timestamp;

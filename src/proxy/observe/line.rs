@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 
 use super::Exchange;
-use crate::domain::stats::GrpcCode;
+use crate::domain::stats::{ErrorReason, GrpcCode, MethodLabel};
+use crate::proxy::client::who::Client;
+use crate::proxy::request::headers::new_request_id;
+use crate::proxy::worker::Worker;
 use crate::telemetry::Entry;
 
 impl Exchange {
@@ -44,6 +47,43 @@ impl Exchange {
             user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
         });
     }
+}
+
+/// Counts and logs what hyper answered itself, because it was no request yet.
+pub(crate) fn unread(worker: &Worker, client: &Client, status: StatusCode) {
+    let reason = ErrorReason::HttpRequestError;
+    if let Some(cells) = worker.unrouted() {
+        cells[worker.index].error(reason);
+        cells[worker.index].ended(MethodLabel::Other, status.as_u16(), 0);
+    }
+    worker.log.borrow_mut().record(&Entry {
+        at: worker.clock.now(),
+        request_id: new_request_id().to_str().unwrap_or_default(),
+        trace_id: None,
+        client_ip: client.ip,
+        method: "",
+        scheme: client.scheme.as_str(),
+        host: "",
+        path: "",
+        query: None,
+        proto: proto(Version::HTTP_11),
+        status: status.as_u16(),
+        grpc_status: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream: None,
+        service: None,
+        version: None,
+        endpoint: None,
+        rollout: None,
+        assigned_by: None,
+        retries: 0,
+        rescued: false,
+        answered_by: None,
+        error: Some(reason),
+        user_agent: None,
+    });
 }
 
 fn proto(version: Version) -> &'static str {

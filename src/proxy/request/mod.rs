@@ -2,6 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod assign;
+pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod hold;
@@ -9,4 +10,5 @@ pub(crate) mod normalize;
 pub(crate) mod origin;
 pub(crate) mod redirect;
 pub(crate) mod respond;
+pub(crate) mod size;
 pub(crate) mod upload;

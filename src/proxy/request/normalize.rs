@@ -10,9 +10,6 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::respond::Refusal;
 
-/// The longest request target in bytes.
-const TARGET: usize = 16 * 1024;
-
 /// The longest name of a host (RFC 1034 section 3.1).
 const HOST_NAME: usize = 255;
 
@@ -47,9 +44,6 @@ pub(crate) fn level(parts: &mut Parts, scheme: &Scheme) -> Result<(), Refusal> {
         let host = HeaderValue::from_str(target.as_str()).map_err(|_| Refusal::BadHost)?;
         parts.headers.insert(HOST, host);
         parts.uri = origin_form(&parts.uri);
-    }
-    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > TARGET) {
-        return Err(Refusal::TargetTooLong);
     }
     Ok(())
 }

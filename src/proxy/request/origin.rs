@@ -12,7 +12,7 @@ use super::headers::{
 };
 use super::normalize::is_host;
 use crate::domain::routing::TrustedProxies;
-use crate::proxy::client::connection::Client;
+use crate::proxy::client::who::Client;
 
 /// A client is at the most so many proxies away: what is behind them is not looked at.
 const HOPS: usize = 32;

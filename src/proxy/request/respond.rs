@@ -20,6 +20,9 @@ pub(crate) enum Refusal {
     BadHost,
     BadTarget,
     TargetTooLong,
+    HeadTooLarge,
+    /// By its own length, before any of it was read.
+    BodyTooLarge,
     BadFraming,
     UnknownCoding,
     Method,
@@ -36,6 +39,8 @@ pub(crate) enum Refusal {
     TooOften(NonZeroU32),
     /// Its service is held, and too many wait, or it has waited for too long.
     Held,
+    /// As many of its service's requests are being answered as may be, and too many wait, or it has waited for too long.
+    Busy,
     Attempt(AttemptError),
     /// A gRPC call says how long its client waits, in words that are none.
     BadDeadline,
@@ -61,6 +66,8 @@ impl Refusal {
         match self {
             Self::BadHost | Self::BadTarget | Self::BadFraming | Self::BadDeadline => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -70,7 +77,7 @@ impl Refusal {
             Self::GrpcOverHttp1 => StatusCode::NOT_IMPLEMENTED,
             Self::NotAdmitted => StatusCode::FORBIDDEN,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Held => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Held | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
             Self::Attempt(error) => error.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,6 +91,8 @@ impl Refusal {
             | Self::BadTarget
             | Self::BadFraming
             | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::UnknownCoding
             | Self::Method
             | Self::Misdirected
@@ -94,6 +103,7 @@ impl Refusal {
             Self::NoRoute => Some(ErrorReason::DestinationNotFound),
             Self::NotAdmitted | Self::TooOften(_) => Some(ErrorReason::HttpRequestDenied),
             Self::Held => Some(ErrorReason::DestinationUnavailable),
+            Self::Busy => Some(ErrorReason::ConnectionLimitReached),
             Self::Attempt(error) => Some(error.reason()),
             Self::Internal => Some(ErrorReason::ProxyInternalError),
         }
@@ -105,6 +115,8 @@ impl Refusal {
             | Self::BadTarget
             | Self::BadFraming
             | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::UnknownCoding
             | Self::Method
             | Self::Misdirected
@@ -118,7 +130,7 @@ impl Refusal {
             // As if it had gone away: nobody is to blame, but its time counts.
             Self::Overdue => Fault::Endpoint,
             Self::Attempt(error) => error.fault(),
-            Self::Held | Self::Internal => Fault::Proxy,
+            Self::Held | Self::Busy | Self::Internal => Fault::Proxy,
         }
     }
 
@@ -190,6 +202,8 @@ impl Refusal {
             | Self::UnknownCoding
             | Self::TargetTooLong
             | Self::Method
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
             | Self::Attempt(AttemptError::Client(_)) => true,
             Self::Misdirected
             | Self::ToHttps
@@ -201,6 +215,7 @@ impl Refusal {
             | Self::BadDeadline
             | Self::GrpcOverHttp1
             | Self::Overdue
+            | Self::Busy
             | Self::Attempt(_)
             | Self::Internal => false,
         }
@@ -226,7 +241,9 @@ impl Refusal {
         match self {
             Self::BadHost => "The request must name exactly one valid host.".into(),
             Self::BadTarget => "The request's target is not valid.".into(),
-            Self::TargetTooLong => "The request's target is longer than 16 KiB.".into(),
+            Self::TargetTooLong => "The request's target is too long.".into(),
+            Self::HeadTooLarge => "The request's fields are too many or too large.".into(),
+            Self::BodyTooLarge => "The request's body is larger than this service takes.".into(),
             Self::BadFraming => "The length of the request's body is ambiguous.".into(),
             Self::UnknownCoding => "The only transfer coding known here is chunked.".into(),
             Self::Method => "This method is not served.".into(),
@@ -239,6 +256,7 @@ impl Refusal {
             Self::NotAdmitted => "This service does not answer your address.".into(),
             Self::TooOften(_) => "Too many requests; try again after a while.".into(),
             Self::Held => "This service is being held for a moment; try again soon.".into(),
+            Self::Busy => "This service has as many requests as it can take; try again soon.".into(),
             Self::Attempt(error) => error.to_string(),
             Self::GrpcOverHttp1 => {
                 "This service is reached in HTTP/1, which can't carry gRPC; its `connection.protocol` must be http2."

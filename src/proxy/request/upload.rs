@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::headers::without_managed_trailers;
+use super::size::of_trailers;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::proxy::alarm::Alarm;
@@ -35,7 +36,7 @@ pub(crate) enum RequestBody {
 /// A client's upload, shared by the request that carries it and those who watch it.
 pub(crate) struct Upload {
     clock: Clock,
-    idle: Duration,
+    bounds: Bounds,
     flow: RefCell<Flow>,
     bytes: Cell<u64>,
     progress: Cell<Timestamp>,
@@ -52,8 +53,31 @@ struct Flow {
     incoming: Incoming,
     alarm: Alarm,
     keep: Keep,
-    /// So many bytes are kept at the most.
-    limit: usize,
+    haste: Haste,
+}
+
+/// What a client may take with a request's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// So much is kept in case it must be sent once more; 0: nothing is.
+    pub(crate) kept: usize,
+    /// Between two pieces.
+    pub(crate) idle: Duration,
+    /// Bytes a second, while it is waited for.
+    pub(crate) rate: Option<u64>,
+    /// The largest.
+    pub(crate) size: Option<u64>,
+    pub(crate) trailers: usize,
+}
+
+/// How fast a body has come since the last time that somebody looked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Haste {
+    /// Since when the client is being waited for.
+    since: Option<Timestamp>,
+    /// How long it was waited for before.
+    waited: Duration,
+    came: u64,
 }
 
 /// What is kept of the body so far.
@@ -72,13 +96,17 @@ pub(crate) enum Repeat {
 }
 
 impl Upload {
-    /// `limit`: bytes of it that are kept in case it must be sent once more; 0: nothing is.
-    pub(crate) fn new(incoming: Incoming, idle: Duration, limit: usize, clock: &Clock) -> Rc<Self> {
-        let keep = if limit > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
+    pub(crate) fn new(incoming: Incoming, bounds: Bounds, clock: &Clock) -> Rc<Self> {
+        let keep = if bounds.kept > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
         Rc::new(Self {
             clock: clock.clone(),
-            idle,
-            flow: RefCell::new(Flow { incoming, alarm: Alarm::new(clock.clone()), keep, limit }),
+            bounds,
+            flow: RefCell::new(Flow {
+                incoming,
+                alarm: Alarm::new(clock.clone()),
+                keep,
+                haste: Haste::default(),
+            }),
             bytes: Cell::new(0),
             progress: Cell::new(clock.now()),
             answer: Cell::new(None),
@@ -146,10 +174,13 @@ impl Upload {
         match polled {
             Poll::Pending => {
                 if !flow.alarm.is_set() {
-                    flow.alarm.set(self.clock.now() + self.idle);
+                    let now = self.clock.now();
+                    let idle = now + self.bounds.idle;
+                    let slow = self.bounds.rate.map_or(idle, |rate| flow.haste.waits(now, rate));
+                    flow.alarm.set(idle.min(slow));
                 }
                 while flow.alarm.poll(cx).is_ready() {
-                    let sign = self.answer.get().map(|at| at + self.idle);
+                    let sign = self.answer.get().map(|at| at + self.bounds.idle);
                     match sign.filter(|until| *until > self.clock.now()) {
                         Some(until) => flow.alarm.set(until),
                         None => return Poll::Ready(Some(Err(self.blame(ClientFault::Stalled)))),
@@ -159,8 +190,7 @@ impl Upload {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = without_managed_trailers(frame);
-                self.pass(flow, &frame);
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(self.pass(flow, &frame).map(|()| frame).map_err(|fault| self.blame(fault))))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.blame(ClientFault::BrokenBody)))),
             Poll::Ready(None) => {
@@ -170,22 +200,39 @@ impl Upload {
         }
     }
 
-    fn pass(&self, flow: &mut Flow, frame: &Frame<Bytes>) {
+    fn pass(&self, flow: &mut Flow, frame: &Frame<Bytes>) -> Result<(), ClientFault> {
         flow.alarm.clear();
         self.touched.set(true);
-        self.progress.set(self.clock.now());
+        let now = self.clock.now();
+        self.progress.set(now);
+        self.check(flow, frame, now)?;
         match (frame.data_ref(), &mut flow.keep) {
-            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= flow.limit => {
+            (Some(data), Keep::All(kept)) if kept.len() + data.len() <= self.bounds.kept => {
                 kept.extend_from_slice(data)
             }
             // Trailers are not kept: a body with them is sent once.
             _ => flow.keep = Keep::Nothing,
         }
-        if let Some(data) = frame.data_ref() {
-            self.bytes.set(self.bytes.get() + u64::try_from(data.len()).unwrap_or(u64::MAX));
-        }
         if flow.incoming.is_end_stream() {
             self.end();
+        }
+        Ok(())
+    }
+
+    /// Counts a piece, and refuses what is too large or came too slowly.
+    fn check(&self, flow: &mut Flow, frame: &Frame<Bytes>, now: Timestamp) -> Result<(), ClientFault> {
+        if frame.trailers_ref().is_some_and(|trailers| of_trailers(trailers) > self.bounds.trailers) {
+            return Err(ClientFault::TrailersTooLarge);
+        }
+        let Some(data) = frame.data_ref() else { return Ok(()) };
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.bytes.set(self.bytes.get() + length);
+        if self.bounds.size.is_some_and(|most| self.bytes.get() > most) {
+            return Err(ClientFault::BodyTooLarge);
+        }
+        match self.bounds.rate {
+            Some(rate) if flow.haste.is_too_slow(length, now, rate) => Err(ClientFault::Stalled),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -214,6 +261,30 @@ impl Upload {
             Keep::All(kept) => kept.get(at..).filter(|rest| !rest.is_empty()).map(Bytes::copy_from_slice),
             Keep::Nothing => None,
         }
+    }
+}
+
+impl Haste {
+    /// So much waiting is looked at as one: what is slow for a moment is not slow.
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    /// The client is waited for. The time until which something must have come: what came quickly earns a pause.
+    fn waits(&mut self, now: Timestamp, rate: u64) -> Timestamp {
+        let since = *self.since.get_or_insert(now);
+        let earned = Duration::from_secs(self.came / rate.max(1));
+        since + Self::WINDOW.max(earned).saturating_sub(self.waited)
+    }
+
+    /// A piece came. Only time that the client let us wait counts: an endpoint that takes slowly is not its doing.
+    fn is_too_slow(&mut self, bytes: u64, now: Timestamp, rate: u64) -> bool {
+        self.waited += self.since.take().map_or(Duration::ZERO, |since| now - since);
+        self.came = self.came.saturating_add(bytes);
+        if self.waited < Self::WINDOW {
+            return false;
+        }
+        let wanted = rate.saturating_mul(self.waited.as_secs());
+        let came = std::mem::take(self).came;
+        came < wanted
     }
 }
 

@@ -47,6 +47,23 @@ impl Adit {
         Self::start_in(dir, config, &state, Turn::alone())
     }
 
+    /// A second program for a test that is alone with its first.
+    pub(crate) fn start_beside(config: &str, _first: &Self) -> Self {
+        let dir = directory();
+        let state = dir.path().join("state");
+        Self::start_in(dir, config, &state, Turn::Beside)
+    }
+
+    /// Like [`Self::start`], with this limit on its open files.
+    pub(crate) fn start_with_files(files: u32, config: &str) -> Self {
+        let (dir, turn) = (directory(), Turn::shared());
+        write_config(dir.path(), &complete(config, dir.path(), &dir.path().join("state")));
+        let process = Process::start_with_files(files, &["run", "-c", "adit.toml"], dir.path());
+        let mut adit = Self { process, dir, _turn: turn };
+        adit.wait_until_up();
+        adit
+    }
+
     /// Like [`Self::start`], with its decisions kept in `state`.
     pub(crate) fn start_with_state(config: &str, state: &Path) -> Self {
         Self::start_in(directory(), config, state, Turn::shared())
@@ -220,10 +237,18 @@ impl Adit {
 
     /// The most memory that it ever had, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory_as("VmHWM:")
+    }
+
+    /// The memory that it has now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory_as("VmRSS:")
+    }
+
+    fn memory_as(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.expect("Linux tells about its processes");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("and about their memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("and about their memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("in kB");
         kib * 1024
     }

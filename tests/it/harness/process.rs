@@ -34,6 +34,8 @@ pub(crate) struct Ended {
 pub(crate) enum Turn {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
+    /// Beside a program whose turn it is.
+    Beside,
 }
 
 #[derive(Clone, Default)]
@@ -44,11 +46,22 @@ static TURNS: RwLock<()> = RwLock::new(());
 impl Process {
     /// Starts the program in this directory; verbs find its admin socket there.
     pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
-        let mut child = program(args, dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Self::spawn(program(args, dir))
+    }
+
+    /// Starts the program with this limit on its open files.
+    pub(crate) fn start_with_files(files: u32, args: &[&str], dir: &Path) -> Self {
+        let program = program(args, dir);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        limited.args(program.get_args()).current_dir(dir).stdin(Stdio::null());
+        limited.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(limited)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
         Self { child, stdout, stderr }
@@ -99,7 +112,9 @@ pub(crate) fn run_to_end(args: &[&str], dir: &Path) -> Ended {
 }
 
 fn program(args: &[&str], dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    // Another build of it can be measured with the same tests.
+    let built = std::env::var_os("ADIT_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_adit").into());
+    let mut command = Command::new(built);
     let admin = format!("unix:{}", dir.join(SOCKET).display());
     command.args(args).current_dir(dir).env("ADIT_ADMIN", admin).env("NO_COLOR", "1").stdin(Stdio::null());
     command
