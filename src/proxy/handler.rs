@@ -5,10 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-    TRANSFER_ENCODING,
-};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -249,10 +246,6 @@ fn prepare(
         tell_certificate(&mut parts.headers, shown);
     }
     parts.headers.insert(X_REQUEST_ID, exchange.request_id.clone());
-    if exchange.upload.is_some() && !parts.headers.contains_key(CONTENT_LENGTH) {
-        // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     if let Some(deadline) = exchange.deadline() {
         deadline.pass_on(&mut parts.headers, exchange.worker.clock.now());
     }

@@ -594,7 +594,7 @@ mod tests {
             &metrics,
             &[
                 ("adit_connections_open", 7.0),
-                ("adit_connections_refused_total", 3.0),
+                (r#"adit_connections_refused_total{reason="client_limit"}"#, 3.0),
                 ("adit_panics_total", 2.0),
                 ("adit_access_log_dropped_total", 0.0),
             ],

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::UPGRADE;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -131,11 +132,15 @@ impl Connection {
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         patience: &Patience,
         alarm: &mut Alarm,
     ) -> Result<Response<Incoming>, SendError> {
         let before = self.line.heard.get();
+        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+            // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let protocol = request.headers().get(UPGRADE);
         self.asked = protocol.map(|protocol| Box::new((protocol.clone(), self.switch.expect())));
         match patience.wait(alarm, self.sender.try_send_request(request)).await {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use h2::{Reason, RecvStream};
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
@@ -122,7 +122,10 @@ fn accept(response: Response<RecvStream>) -> Result<Response<Body>, SendError> {
 /// RFC 9113 section 8.3.1: where `Host` was there is `:authority`, and there is nothing between two hops but `te`.
 fn level(parts: &mut Parts, scheme: Scheme) -> Option<()> {
     let host = parts.headers.remove(HOST)?;
-    parts.headers.remove(CONNECTION);
+    // What an attempt over HTTP/1.1 has left there means nothing here.
+    for name in [CONNECTION, TRANSFER_ENCODING] {
+        parts.headers.remove(name);
+    }
     let mut target = std::mem::take(&mut parts.uri).into_parts();
     target.scheme = Some(scheme);
     target.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
