@@ -19,31 +19,30 @@ mod observe;
 mod request;
 mod tunnel;
 mod view;
+mod vitals;
 mod worker;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
 use client::crowd::{Crowd, Present};
-pub use client::listeners::BindError;
+pub use client::listeners::{BindError, Listener, ToHttps};
 use client::{descriptors, listeners};
 use request::gate::Gates;
+pub use vitals::{Handshake, Turned, Vitals};
 use worker::{Phase, Worker};
 
 use crate::clock::Clock;
-use crate::domain::routing::{Limits, Snapshot, Spoken};
+use crate::domain::routing::{Limits, Snapshot};
 use crate::telemetry::AccessLog;
-use crate::tls::Keyring;
 
 /// What the workers share with the rest of the program.
 #[derive(Clone, Debug)]
@@ -58,43 +57,6 @@ pub struct Shared {
     pub clock: Clock,
     /// Where requests are logged.
     pub log: AccessLog,
-}
-
-/// An address that clients connect to, and how they are received there.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Port 0: any free port.
-    pub address: SocketAddr,
-    /// What clients may speak there.
-    pub protocol: Spoken,
-    /// Whether a connection begins with a header of the PROXY protocol. It is taken from the trusted proxies alone.
-    pub proxy_protocol: bool,
-    /// What TLS is spoken with there; `None`: it is not.
-    pub tls: Option<Arc<Keyring>>,
-    /// Requests are sent on to where TLS is spoken.
-    pub redirect: Option<ToHttps>,
-    /// `Strict-Transport-Security` of answers that have none.
-    pub hsts: Option<HeaderValue>,
-}
-
-/// Where TLS is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ToHttps {
-    /// `None`: the port of the first listener with TLS.
-    pub port: Option<u16>,
-}
-
-/// How a TLS handshake went. All of it is the client's doing or the network's: it counts for no version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    /// Agreed.
-    Done,
-    /// The client had no certificate, or not a valid one.
-    ClientCertificate,
-    /// Not over in time, or the program ended.
-    TimedOut,
-    /// Nothing in common, not TLS, broken off.
-    Failed,
 }
 
 /// Worker threads that serve.
@@ -116,26 +78,6 @@ pub struct Bound {
     sockets: Vec<(Listener, Vec<TcpListener>)>,
     workers: usize,
     room: u64,
-}
-
-/// How the workers are, summed over all. Readable from any thread.
-#[derive(Debug, Default)]
-pub struct Vitals {
-    panics: AtomicU64,
-    connections: AtomicU64,
-    handshakes: [AtomicU64; Handshake::ALL.len()],
-    turned_away: [AtomicU64; Turned::ALL.len()],
-}
-
-/// Why a client's connection was not taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
-    /// Its client has as many as one may have.
-    ClientLimit,
-    /// The system gave no file for it, or no memory. It waits in the kernel's queue; every try counts.
-    NoResources,
-    /// It must begin with a PROXY header, and that was missing, wrong, or not to be believed.
-    ProxyHeader,
 }
 
 /// What the workers share with each other. Nothing of it is touched by a request that has no limit to obey.
@@ -161,7 +103,7 @@ impl Workers {
             Ok((listener, sockets))
         });
         let mut sockets = sockets.collect::<Result<Vec<_>, _>>()?;
-        lead_on(&mut sockets);
+        listeners::lead_on(&mut sockets);
         Ok(Bound { sockets, workers, room })
     }
 
@@ -251,46 +193,6 @@ impl Bound {
     }
 }
 
-impl Vitals {
-    /// Panics that ended a connection or a request and nothing else.
-    pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
-    }
-
-    /// TLS handshakes that went so.
-    pub fn handshakes(&self, how: Handshake) -> u64 {
-        self.handshakes[how.index()].load(Ordering::Relaxed)
-    }
-
-    /// Connections of clients that are open.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Connections that were not taken in, by reason.
-    pub fn turned_away(&self) -> [(Turned, u64); Turned::ALL.len()] {
-        Turned::ALL.map(|why| (why, self.turned_away[why as usize].load(Ordering::Relaxed)))
-    }
-
-    fn turned(&self, why: Turned) {
-        self.turned_away[why as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Turned {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::ClientLimit, Self::NoResources, Self::ProxyHeader];
-
-    /// As metrics show it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientLimit => "client_limit",
-            Self::NoResources => "no_resources",
-            Self::ProxyHeader => "proxy_header",
-        }
-    }
-}
-
 impl Common {
     /// Whether one more connection of this client may be; counts it as one if that is limited.
     fn admit(&self, client: IpAddr, limits: &Limits) -> Result<Option<Present>, Turned> {
@@ -300,41 +202,6 @@ impl Common {
             self.vitals.turned(Turned::ClientLimit);
         }
         present.map(Some).ok_or(Turned::ClientLimit)
-    }
-}
-
-impl Listener {
-    /// Without TLS and without anything special.
-    pub fn plain(address: SocketAddr) -> Self {
-        Self { address, protocol: Spoken::Any, proxy_protocol: false, tls: None, redirect: None, hsts: None }
-    }
-}
-
-impl Handshake {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Done, Self::ClientCertificate, Self::TimedOut, Self::Failed];
-
-    /// As metrics show it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "success",
-            Self::ClientCertificate => "client_certificate",
-            Self::TimedOut => "timeout",
-            Self::Failed => "failure",
-        }
-    }
-
-    const fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// Fills in the ports that redirects lead to: now they are known.
-fn lead_on(sockets: &mut [(Listener, Vec<TcpListener>)]) {
-    let with_tls = sockets.iter().find(|(listener, _)| listener.tls.is_some());
-    let port = with_tls.and_then(|(_, sockets)| Some(sockets.first()?.local_addr().ok()?.port()));
-    for redirect in sockets.iter_mut().filter_map(|(listener, _)| listener.redirect.as_mut()) {
-        redirect.port = redirect.port.or(port);
     }
 }
 

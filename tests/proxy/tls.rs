@@ -1,8 +1,10 @@
 //! TLS at listeners: which certificate, which protocol, for how long, and what becomes of requests.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adit::domain::Timestamp;
@@ -208,16 +210,29 @@ fn an_early_answer_is_not_lost_to_the_body_that_nobody_reads() {
 
 #[test]
 fn a_client_that_takes_nothing_of_an_answer_is_cut() {
-    const LENGTH: usize = 50_000_000;
-    let endpoint = Scripted::start(|wire| {
-        wire.request();
-        wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"));
-        wire.send(vec![b'x'; LENGTH]);
+    const PIECE: usize = 50_000;
+    const PIECES: usize = 1_000;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let endpoint = Scripted::start({
+        let sent = sent.clone();
+        move |wire| {
+            wire.request();
+            wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", PIECE * PIECES));
+            for _ in 0..PIECES {
+                wire.send(vec![b'x'; PIECE]);
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     });
     let secure = Secure::shop(Web::of(&[&endpoint]));
     let mut client = secure.client("shop.example");
     client.send("GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n");
-    eventually("it is under way", || secure.proxy.in_flight() == 1);
+    let (last, looks) = (Cell::new(0), Cell::new(0));
+    eventually("it is under way, and stuck", || {
+        let now = sent.load(Ordering::Relaxed);
+        looks.set(if now > 0 && now == last.replace(now) { looks.get() + 1 } else { 0 });
+        looks.get() == 100
+    });
     let mut seconds = 0;
     while secure.proxy.in_flight() != 0 {
         secure.hand.advance(Duration::from_secs(1));

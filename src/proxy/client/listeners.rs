@@ -3,11 +3,40 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
+use http::HeaderValue;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::domain::routing::Spoken;
+use crate::tls::Keyring;
 
 /// Connections that wait to be accepted, per socket. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// An address that clients connect to, and how they are received there.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Port 0: any free port.
+    pub address: SocketAddr,
+    /// What clients may speak there.
+    pub protocol: Spoken,
+    /// Whether a connection begins with a header of the PROXY protocol. It is taken from the trusted proxies alone.
+    pub proxy_protocol: bool,
+    /// What TLS is spoken with there; `None`: it is not.
+    pub tls: Option<Arc<Keyring>>,
+    /// Requests are sent on to where TLS is spoken.
+    pub redirect: Option<ToHttps>,
+    /// `Strict-Transport-Security` of answers that have none.
+    pub hsts: Option<HeaderValue>,
+}
+
+/// Where TLS is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToHttps {
+    /// `None`: the port of the first listener with TLS.
+    pub port: Option<u16>,
+}
 
 /// An address that can't be listened on.
 #[derive(Debug)]
@@ -42,6 +71,15 @@ fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>>
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
+/// Fills in the ports that redirects lead to: now they are known.
+pub(crate) fn lead_on(sockets: &mut [(Listener, Vec<TcpListener>)]) {
+    let with_tls = sockets.iter().find(|(listener, _)| listener.tls.is_some());
+    let port = with_tls.and_then(|(_, sockets)| Some(sockets.first()?.local_addr().ok()?.port()));
+    for redirect in sockets.iter_mut().filter_map(|(listener, _)| listener.redirect.as_mut()) {
+        redirect.port = redirect.port.or(port);
+    }
+}
+
 fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier run may still be closing.
@@ -50,6 +88,13 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+impl Listener {
+    /// Without TLS and without anything special.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, protocol: Spoken::Any, proxy_protocol: false, tls: None, redirect: None, hsts: None }
+    }
 }
 
 impl fmt::Display for BindError {

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod forward;
 mod http1;
 mod http2;
+pub(crate) mod outbound;
 pub(crate) mod patience;
 pub(crate) mod pool;
 pub(crate) mod received;

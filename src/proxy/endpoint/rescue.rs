@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use http_body::Body;
 
-use super::forward::{Connections, Destination, Outbound};
+use super::forward::{Connections, Destination};
+use super::outbound::Outbound;
 use super::retry;
 use super::second::{Answer, First, asked};
 use super::tries::Tries;

@@ -3,7 +3,8 @@
 
 use http::StatusCode;
 
-use super::forward::{Destination, Outbound};
+use super::forward::Destination;
+use super::outbound::Outbound;
 use super::second::{Answer, First, asked};
 use super::tries::Tries;
 use crate::domain::Timestamp;

@@ -8,7 +8,8 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::forward::{Destination, Outbound, forward};
+use super::forward::{Destination, forward};
+use super::outbound::Outbound;
 use super::tries::Tries;
 use crate::proxy::answer::Download;
 use crate::proxy::fault::AttemptError;
