@@ -19,10 +19,10 @@
 //! # Life of a request
 //!
 //! ```text
-//! accept -> permit -> tls? -> hyper (HTTP/1.1 or HTTP/2) -> handler
+//! accept -> permit -> PROXY header? -> TLS? -> hyper (HTTP/1.1 or HTTP/2) -> handler
 //!   1 snapshot = live.load()                     routes, weights and endpoints always agree
 //!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; not admitted -> 403 or 429;
-//!                                                a held service -> it waits here
+//!                                                a held or full service -> it waits here
 //!   3 version  = service.choose(client key)      preview host, forced header > affinity > weighted
 //!   4 endpoint = version.pick(random)            less loaded of two, never an ejected one while another is left
 //!   5 response = forward(request, endpoint)      hop-by-hop out, forwarding headers in; retries and rescue here
@@ -45,9 +45,8 @@
 //! | [`provider`] | where desired state comes from: a file, watched |
 //! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
 //! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
-//! | [`tls`] | certificates and keys at the listeners: read, chosen, replaced while running |
 //! | [`telemetry`] | metrics and the access log |
-//! | [`tls`] | certificates and keys: what is trusted, what is shown, what is wrong with them |
+//! | [`tls`] | certificates and keys, at the listeners and towards endpoints: read, chosen, replaced while running |
 //! | [`config`] | text to meaning, and what is wrong with it; no I/O |
 //! | [`domain`] | the pure core: statistics, routing, the rollout machine and its judge |
 //! | [`clock`] | the only place that reads a clock |
