@@ -13,7 +13,7 @@ use super::report::{
 use super::service::{Release, ServiceState};
 use crate::config::spec::{EndpointAddress, Traffic};
 use crate::domain::rollout::{End, Machine, Phase, PhaseName, Rollout};
-use crate::domain::stats::{ErrorReason, MethodLabel, odds};
+use crate::domain::stats::{MethodLabel, odds};
 use crate::domain::{ServiceName, VersionName, Weight};
 use crate::health::{Condition, Place};
 use crate::telemetry::{EndpointSeries, RolloutSeries, Series, ServiceSeries, VersionSeries};
@@ -285,29 +285,9 @@ fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
     }
 }
 
-/// Attempts that the version's endpoints failed.
+/// Requests that the version failed.
 fn failures(version: &VersionState) -> u64 {
-    let of_endpoints = |reason: &&ErrorReason| match reason {
-        ErrorReason::DestinationUnavailable
-        | ErrorReason::DestinationNotFound
-        | ErrorReason::HttpRequestError
-        | ErrorReason::HttpRequestDenied
-        | ErrorReason::ConnectionLimitReached
-        | ErrorReason::ProxyInternalError => false,
-        ErrorReason::ConnectionRefused
-        | ErrorReason::ConnectionTimeout
-        | ErrorReason::ConnectionTerminated
-        | ErrorReason::HttpResponseTimeout
-        | ErrorReason::HttpResponseIncomplete
-        | ErrorReason::HttpProtocolError
-        | ErrorReason::HttpServerError
-        | ErrorReason::GrpcStatus
-        | ErrorReason::HttpUpgradeFailed
-        | ErrorReason::TlsCertificateError
-        | ErrorReason::TlsProtocolError => true,
-    };
-    let reasons = || ErrorReason::ALL.iter().filter(of_endpoints);
-    version.cells.sum(|cells| reasons().map(|reason| cells.errors(*reason)).sum())
+    version.cells.sum(|cells| cells.failed.get())
 }
 
 /// Requests that ended.

@@ -106,6 +106,8 @@ pub struct VersionCells {
     pub retries: Count,
     /// Requests of this version that stable answered in its place.
     pub rescues: Count,
+    /// Requests that the version failed, each once, whoever answered its client in the end. [`Self::errors`] counts attempts.
+    pub failed: Count,
 }
 
 /// Status codes 100 to 599.
@@ -125,6 +127,7 @@ impl Default for VersionCells {
             response_bytes: Count::default(),
             retries: Count::default(),
             rescues: Count::default(),
+            failed: Count::default(),
         }
     }
 }

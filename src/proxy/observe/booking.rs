@@ -23,6 +23,8 @@ pub(crate) struct Assigned {
     /// The place of its route in the evidence.
     place: Option<u8>,
     answer: Cell<AwaitedAnswer>,
+    /// It was counted as failed.
+    has_failed: Cell<bool>,
 }
 
 /// What the exchange says about the version that served it.
@@ -58,7 +60,8 @@ impl Assigned {
         let (version, by, evidence) = (assignment.version, assignment.by, assignment.evidence);
         let epoch = service.split.epoch.as_ref().filter(|_| evidence.is_some());
         let place = epoch.and_then(|epoch| epoch.routes.of_route(route));
-        Self { service, version, by, evidence, place, answer: Cell::new(AwaitedAnswer::Uncounted) }
+        let (answer, has_failed) = (Cell::new(AwaitedAnswer::Uncounted), Cell::new(false));
+        Self { service, version, by, evidence, place, answer, has_failed }
     }
 
     /// The request is routed: it is evidence whatever comes of it.
@@ -110,6 +113,9 @@ impl Assigned {
 
     /// An endpoint failed the exchange. Whether it was the canary's.
     pub(crate) fn failed(&self, worker: usize, reason: ErrorReason) -> bool {
+        if !self.has_failed.replace(true) {
+            self.cells(worker).failed.add(1);
+        }
         if let Some(arm) = self.arm(worker) {
             arm.failed(self.place, reason);
         }
