@@ -67,6 +67,10 @@ pub(super) enum Silence {
 pub(super) struct Pace {
     /// When the last piece was given to the client's connection.
     given: Option<Timestamp>,
+    /// When the first one was.
+    began: Option<Timestamp>,
+    /// How long the client let pieces stand, together.
+    held: Duration,
     paused: bool,
 }
 
@@ -74,10 +78,18 @@ pub(super) struct Pace {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Pace {
+    fn gave(&mut self, now: Timestamp) {
+        self.began.get_or_insert(now);
+        self.given = Some(now);
+    }
+
     /// The next piece is asked for.
     fn asked(&mut self, now: Timestamp) {
         if let Some(given) = self.given.take() {
-            self.paused |= now - given >= PAUSE;
+            self.held += now - given;
+            let all = self.began.map_or(Duration::ZERO, |began| now - began);
+            // At once, or in many small pieces that make up most of the time.
+            self.paused |= now - given >= PAUSE || (self.held >= PAUSE && self.held * 2 >= all);
         }
     }
 }
@@ -173,7 +185,7 @@ impl Download {
         match polled {
             Poll::Ready(frame) => {
                 connection.alarm.clear();
-                self.pace.given = Some(now());
+                self.pace.gave(now());
                 if let Silence::Nothing(Some(upload)) = &self.silence {
                     upload.answer_went_on();
                 }

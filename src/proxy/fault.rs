@@ -32,6 +32,8 @@ pub(crate) enum AttemptError {
     TlsProtocol,
     /// The connection ended before any byte of an answer.
     Terminated,
+    /// It wants nothing to do with this request, and goes on serving others on the same connection.
+    Reset,
     /// All streams of all connections to it are in use, and none became free in time. That says how much was asked, not
     /// how well the endpoint does.
     Busy,
@@ -83,6 +85,7 @@ impl AttemptError {
             | Self::TlsCertificate
             | Self::TlsProtocol
             | Self::Terminated
+            | Self::Reset
             | Self::ResponseTimeout
             | Self::Malformed
             | Self::UpgradeFailed
@@ -90,6 +93,12 @@ impl AttemptError {
             | Self::Stalled
             | Self::Codeless => Fault::Endpoint,
         }
+    }
+
+    /// Whether it says something of the host. A reset of one request, like a 500, may be an answer to what is in it: as that
+    /// it is judged, but clients must not be able to have an endpoint ejected.
+    pub(crate) fn is_of_host(self) -> bool {
+        self.fault() == Fault::Endpoint && self != Self::Reset
     }
 
     pub(crate) fn reason(self) -> ErrorReason {
@@ -100,7 +109,7 @@ impl AttemptError {
             Self::ConnectTimeout => ErrorReason::ConnectionTimeout,
             Self::TlsCertificate => ErrorReason::TlsCertificateError,
             Self::TlsProtocol => ErrorReason::TlsProtocolError,
-            Self::Terminated => ErrorReason::ConnectionTerminated,
+            Self::Terminated | Self::Reset => ErrorReason::ConnectionTerminated,
             Self::Busy => ErrorReason::ConnectionLimitReached,
             Self::Scolded => ErrorReason::ConnectionTerminated,
             Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
@@ -118,6 +127,7 @@ impl AttemptError {
             | Self::TlsCertificate
             | Self::TlsProtocol
             | Self::Terminated
+            | Self::Reset
             | Self::Scolded
             | Self::Malformed
             | Self::UpgradeFailed
@@ -163,6 +173,7 @@ impl fmt::Display for AttemptError {
             Self::TlsCertificate => "The endpoint could not be trusted: its certificate is not good for it.",
             Self::TlsProtocol => "No TLS connection to the endpoint came about.",
             Self::Terminated => "The endpoint closed the connection without an answer.",
+            Self::Reset => "The endpoint broke the request off without an answer.",
             Self::Busy => "The endpoint has too many requests under way.",
             Self::Scolded => "The endpoint closed the connection: too much was asked of it.",
             Self::ResponseTimeout => "The endpoint did not answer in time.",

@@ -75,8 +75,8 @@ struct Found {
 
 /// Serves it for as long as its client waits; letting go of a request ends it at its endpoint as well.
 async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
-    let (parts, body) = request.into_parts();
-    exchange.read_deadline(&parts.headers)?;
+    let (mut parts, body) = request.into_parts();
+    exchange.read_call(&mut parts.headers)?;
     let Some(deadline) = exchange.deadline() else { return serve_at_leisure(exchange, parts, body).await };
     let clock = exchange.worker.clock.clone();
     tokio::select! {

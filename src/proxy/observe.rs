@@ -21,7 +21,7 @@ use http_body::Body;
 use super::client::stream::Stream;
 use super::client::who::Client;
 use super::endpoint::pool::Pool;
-use super::fault::{AttemptError, Fault};
+use super::fault::{AttemptError, ClientFault, Fault};
 use super::request::assign::Assignment;
 use super::request::gate::Pass;
 use super::request::grpc::is_grpc;
@@ -213,7 +213,9 @@ impl Exchange {
                 if self.blame == Blame::Nobody {
                     self.blame = Blame::Endpoint(error.reason());
                 }
-                self.endpoint_failed();
+                if error.is_of_host() {
+                    self.endpoint_failed();
+                }
                 self.count_error(error.reason());
             }
         }
@@ -228,7 +230,12 @@ impl Exchange {
         self.error = None;
         if self.status.is_server_error() {
             self.error = Some(ErrorReason::HttpServerError);
-            self.blame = Blame::Endpoint(ErrorReason::HttpServerError);
+            // Whoever waits in vain for the rest of a body may well end with an error: the client has made it.
+            let starved = self.upload.as_ref().and_then(|upload| upload.why_unfinished());
+            self.blame = match starved {
+                Some(ClientFault::Outwaited) | None => Blame::Endpoint(ErrorReason::HttpServerError),
+                Some(_) => Blame::Others,
+            };
         }
         self.call_ended(response.headers());
         if self.in_time(End::Whole) == End::OutOfTime {

@@ -275,7 +275,10 @@ fn when_the_clients_time_is_over_both_sides_are_told_and_nobody_is_blamed() {
             let mut sender = connect(&proxy).await;
             let (response, _stream) = begin(&mut sender, fields, true);
             let asked = async {
+                let clock = Clock::real();
+                let began = clock.now();
                 while endpoint.requests().len() == number {
+                    assert!(clock.now() - began < crate::world::PATIENCE, "it never reached the endpoint");
                     tokio::task::yield_now().await;
                 }
                 hand.advance(Duration::from_secs(5));

@@ -166,6 +166,13 @@ impl Destination {
                     outbound = Outbound::restore(*unsent, patience, left);
                     continue;
                 }
+                // The connection was closed over what somebody else had sent on it.
+                Err(SendError::Failed(AttemptError::Scolded)) if left.on_stale == Repeat::Possible => {
+                    match spare.filter(Outbound::is_whole) {
+                        Some(spare) => (SendError::Unheard, spare),
+                        None => return ControlFlow::Break(Err(Failed::Finally(AttemptError::Scolded))),
+                    }
+                }
                 Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
                 Err(error) => match spare.filter(|spare| spare.may_follow(&error, left.on_stale)) {
                     Some(spare) => (error, spare),

@@ -49,7 +49,7 @@ pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Out
 fn wants_another(exchange: &Exchange, answer: &Answer, rule: &Retry, tries: &Tries) -> bool {
     match answer {
         Ok(response) => rule.retries(exchange.rated(response)),
-        Err(AttemptError::Terminated | AttemptError::Incomplete) => rule.on.reset,
+        Err(AttemptError::Terminated | AttemptError::Reset | AttemptError::Incomplete) => rule.on.reset,
         Err(AttemptError::ResponseTimeout) => tries.per_try.is_some(),
         Err(
             AttemptError::NoEndpoint

@@ -26,9 +26,10 @@ impl Exchange {
         self.call.is_some()
     }
 
-    /// Reads how long the client waits.
-    pub(in crate::proxy) fn read_deadline(&mut self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Reads what a call's head says of it: how long its client waits.
+    pub(in crate::proxy) fn read_call(&mut self, headers: &mut HeaderMap) -> Result<(), Refusal> {
         let Some(call) = &mut self.call else { return Ok(()) };
+        grpc::level(headers)?;
         // Its client's clock runs while the service is held.
         call.deadline = Deadline::of(headers, self.started)?;
         Ok(())

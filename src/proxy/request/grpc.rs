@@ -15,6 +15,15 @@ use crate::domain::stats::GrpcCode;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+const SAID_BY_SERVERS: [&str; 6] = [
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+    "grpc-retry-pushback-ms",
+    "grpc-internal-encoding-request",
+    "grpc-internal-stream-encoding-request",
+];
 const APPLICATION_GRPC: &str = "application/grpc";
 /// A client that waits for longer than this waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);
@@ -59,6 +68,29 @@ pub(crate) fn only_end(code: GrpcCode, message: &str) -> Response<Bytes> {
     response
 }
 
+/// Refuses what servers of gRPC break a call off for, in fields that the protocol reserves: that would look like a failure of
+/// theirs. What only servers say is taken out.
+pub(crate) fn level(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    for name in SAID_BY_SERVERS {
+        headers.remove(name);
+    }
+    let is_binary = |name: &HeaderName| name.as_str().ends_with("-bin");
+    let mut binary = headers.iter().filter(|(name, _)| is_binary(name)).map(|(_, value)| value.as_bytes());
+    let mut attempts = headers.get_all(PREVIOUS_ATTEMPTS).iter();
+    let counted = attempts.all(|value| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit));
+    if counted && binary.all(is_base64) { Ok(()) } else { Err(Refusal::BadCall) }
+}
+
+/// RFC 4648 section 4, with or without its padding; several values are joined by commas.
+fn is_base64(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).all(|text| {
+        let digits = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+        let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+        let padded = text.len() == digits || (text.len() % 4 == 0 && text.len() - digits <= 2);
+        padded && digits % 4 != 1 && text[..digits].iter().all(is_digit)
+    })
+}
+
 impl Deadline {
     /// Of a call that came `now`; `None`: its client waits for as long as it takes. Nonsense is refused here, since an
     /// endpoint's complaint about it would look like a failure.
@@ -66,8 +98,8 @@ impl Deadline {
         let mut fields = headers.get_all(GRPC_TIMEOUT).iter();
         let given = match (fields.next(), fields.next()) {
             (None, _) => return Ok(None),
-            (Some(only), None) => parse(only.as_bytes()).ok_or(Refusal::BadDeadline)?,
-            (Some(_), Some(_)) => return Err(Refusal::BadDeadline),
+            (Some(only), None) => parse(only.as_bytes()).ok_or(Refusal::BadCall)?,
+            (Some(_), Some(_)) => return Err(Refusal::BadCall),
         };
         Ok((given <= FOR_EVER).then(|| Self { at: now + given, given }))
     }
@@ -136,6 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_of_grpc_break_a_call_off_for_is_refused() {
+        for (name, value, fine) in [
+            ("x-bin", "AAEC", true),
+            ("x-bin", "AAE=", true),
+            ("x-bin", "AAE", true),
+            ("x-bin", "AA==,AAEC", true),
+            ("x-bin", "", true),
+            ("x-bin", "!!!notb64", false),
+            ("x-bin", "A", false),
+            ("x-bin", "A===", false),
+            ("grpc-trace-bin", "zz zz", false),
+            ("x", "!!!", true),
+            ("grpc-previous-rpc-attempts", "2", true),
+            ("grpc-previous-rpc-attempts", "zz", false),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            assert_eq!(level(&mut fields).is_ok(), fine, "{name}: {value}");
+        }
+        let mut fields = headers(GRPC_STATUS, &["zz"]);
+        assert_eq!((level(&mut fields), fields.len()), (Ok(()), 0));
+    }
+
+    #[test]
     fn a_call_is_known_by_its_content_type() {
         for (value, is_call) in [
             ("application/grpc", true),
@@ -170,9 +226,9 @@ mod tests {
         for bad in ["", "S", "1", "1s", "-1S", "+1S", "1 S", "123456789S", "1.5S", "1SS", "０S"] {
             let field =
                 HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_bytes(bad.as_bytes()).unwrap())]);
-            assert_eq!(Deadline::of(&field, now), Err(Refusal::BadDeadline), "{bad:?}");
+            assert_eq!(Deadline::of(&field, now), Err(Refusal::BadCall), "{bad:?}");
         }
-        assert_eq!(Deadline::of(&headers(GRPC_TIMEOUT, &["1S", "1S"]), now), Err(Refusal::BadDeadline));
+        assert_eq!(Deadline::of(&headers(GRPC_TIMEOUT, &["1S", "1S"]), now), Err(Refusal::BadCall));
         assert_eq!(Deadline::of(&HeaderMap::new(), now), Ok(None));
         assert_eq!(Deadline::of(&headers(GRPC_TIMEOUT, &["99999999H"]), now), Ok(None), "for ever");
     }

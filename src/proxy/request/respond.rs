@@ -43,7 +43,7 @@ pub(crate) enum Refusal {
     Busy,
     Attempt(AttemptError),
     /// A gRPC call says how long its client waits, in words that are none.
-    BadDeadline,
+    BadCall,
     /// A gRPC call to a service whose endpoints are spoken to in HTTP/1, which can't carry one.
     GrpcOverHttp1,
     /// The client of a gRPC call has waited for as long as it said it would.
@@ -64,7 +64,7 @@ pub(crate) enum Form {
 impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget | Self::BadFraming | Self::BadDeadline => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BadFraming | Self::BadCall => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -96,7 +96,7 @@ impl Refusal {
             | Self::UnknownCoding
             | Self::Method
             | Self::Misdirected
-            | Self::BadDeadline
+            | Self::BadCall
             | Self::GrpcOverHttp1 => Some(ErrorReason::HttpRequestError),
             Self::Overdue => Some(ErrorReason::HttpResponseTimeout),
             Self::OptionsOfAll | Self::ToHttps => None,
@@ -122,7 +122,7 @@ impl Refusal {
             | Self::Misdirected
             | Self::ToHttps
             | Self::OptionsOfAll
-            | Self::BadDeadline
+            | Self::BadCall
             | Self::GrpcOverHttp1
             | Self::NoRoute
             | Self::NotAdmitted
@@ -212,7 +212,7 @@ impl Refusal {
             | Self::NotAdmitted
             | Self::TooOften(_)
             | Self::Held
-            | Self::BadDeadline
+            | Self::BadCall
             | Self::GrpcOverHttp1
             | Self::Overdue
             | Self::Busy
@@ -262,7 +262,7 @@ impl Refusal {
                 "This service is reached in HTTP/1, which can't carry gRPC; its `connection.protocol` must be http2."
                     .into()
             }
-            Self::BadDeadline => "The field grpc-timeout is not valid.".into(),
+            Self::BadCall => "A field of the call that gRPC reserves is not valid: its deadline, or one that ends in -bin.".into(),
             Self::Overdue => "The client's own deadline has passed.".into(),
             Self::Internal => "Something went wrong inside the proxy.".into(),
         }

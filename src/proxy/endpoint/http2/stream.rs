@@ -91,7 +91,7 @@ impl Stream {
             return SendError::Failed(AttemptError::Malformed);
         }
         if error.is_reset() {
-            return SendError::Failed(patience.unheard());
+            return SendError::Failed(patience.unfinished().unwrap_or(AttemptError::Reset));
         }
         if !error.is_io() {
             return SendError::Failed(AttemptError::Client(ClientFault::Unsayable));
