@@ -35,6 +35,11 @@ impl Log {
         log
     }
 
+    /// Requests that were none of the clean ones'.
+    pub(crate) fn dirty(&self) -> Vec<(&(String, String, u16), &u64)> {
+        self.all.iter().filter(|((service, ..), _)| !CLEAN.contains(&service.as_str())).collect()
+    }
+
     fn add(&mut self, line: &Value) {
         let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
         let status = u16::try_from(line["status"].as_u64().unwrap()).unwrap();
@@ -69,10 +74,16 @@ pub(crate) fn counted(metrics: &str) -> ByVersion {
     counted
 }
 
-/// The sum over all series of a family.
+/// The sum over all series of a family, which must be there.
 pub(crate) fn sum(metrics: &str, family: &str) -> f64 {
     let of = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with(['{', ' ']));
-    metrics.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    let values: Vec<f64> = metrics.lines().filter(of).map(value).collect();
+    assert!(!values.is_empty(), "no {family} in {metrics}");
+    values.iter().sum()
+}
+
+fn value(line: &str) -> f64 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// Where two accounts differ.

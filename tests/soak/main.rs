@@ -95,38 +95,43 @@ fn rest(world: &World) {
     );
 }
 
-fn assert_same_books(world: &World, tally: &Tally) {
+/// Compares the accounts, and says what was in them.
+fn assert_same_books(world: &World, tally: &Tally) -> String {
     let metrics = world.metrics();
     let counted = counted(&metrics);
-    let all = counted.values().sum::<u64>();
-    // Lines are written together, a moment later.
-    let mut log = Log::default();
-    let mut looked = 0;
-    while log.lines < all && looked < 100 {
-        log = Log::read(&world.log);
-        looked += 1;
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    println!(
-        "{} lines, {all} counted; garbage: {:?}",
-        log.lines,
-        log.all.iter().filter(|(key, _)| !world::CLEAN.contains(&key.0.as_str())).collect::<Vec<_>>()
-    );
+    let log = whole_log(world, counted.values().sum());
     assert_eq!(differences(&log.all, &counted), Vec::<String>::new(), "the log and the metrics");
     assert_eq!(differences(&tally.counts(), &log.clean), Vec::<String>::new(), "the clients and the log");
     for family in ["adit_panics_total", "adit_access_log_dropped_total"] {
         assert!(sum(&metrics, family).abs() < 0.5, "{family}: {}", sum(&metrics, family));
     }
+    let [retries, rescues] = ["adit_retries_total", "adit_rescues_total"].map(|family| sum(&metrics, family));
+    assert!(retries > 0.0 && rescues > 0.0, "no failure was met: {retries} retries, {rescues} rescues");
+    format!("{} lines; of garbage: {:?}; {retries} retries, {rescues} rescues", log.lines, log.dirty())
 }
 
-fn assert_same_files(world: &World, before: &[PathBuf]) {
+/// Lines are written together, a moment after their requests were counted.
+fn whole_log(world: &World, lines: u64) -> Log {
+    let mut log = Log::read(&world.log);
+    for _ in 0..20 {
+        if log.lines >= lines {
+            break;
+        }
+        std::thread::park_timeout(Duration::from_millis(200));
+        log = Log::read(&world.log);
+    }
+    log
+}
+
+/// Waits until so few files are open as before; says how many.
+fn assert_same_files(world: &World, before: &[PathBuf]) -> String {
     let open = || world.adit.open_files();
     until(
         "files are closed",
         || (open().len() <= before.len() + FILES).then_some(()),
         || format!("before: {before:?}\nnow: {:?}", open()),
     );
-    println!("files: {} before the load, {} after it", before.len(), open().len());
+    format!("files: {} before the load, {} after it", before.len(), open().len())
 }
 
 fn length() -> Duration {
@@ -152,11 +157,11 @@ fn under_all_at_once_every_request_is_answered_and_counted_and_nothing_is_left()
     println!("{}", tally.report());
     println!("memory: {} KiB after the warm-up, {} KiB after the load", warm / 1024, after / 1024);
     assert_eq!(tally.complaints(), Vec::<String>::new(), "{}", world.adit.stderr());
-    assert_same_books(&world, &tally);
+    println!("{}", assert_same_books(&world, &tally));
     for what in ["reloads", "broken reloads", "rollouts promoted", "rollouts gone back", "endpoints killed"] {
         assert!(tally.done(what) > 0, "no {what}");
     }
     assert!(after <= warm + GROWTH.max(warm / 5), "memory: {warm} bytes before, {after} after");
     world.stop_endpoints();
-    assert_same_files(&world, &files);
+    println!("{}", assert_same_files(&world, &files));
 }

@@ -66,6 +66,7 @@ impl Adit {
     }
 
     /// Like [`Self::start`], with its standard output in this file.
+    #[allow(dead_code, reason = "only tests/soak has that many lines")]
     pub(crate) fn start_writing_to(file: File, config: &str) -> Self {
         let (dir, turn) = (directory(), Turn::shared());
         write_config(dir.path(), &complete(config, dir.path(), &dir.path().join("state")));
@@ -117,8 +118,7 @@ impl Adit {
 
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
-        let status = self.status();
-        status.listeners.first().and_then(|at| at.parse().ok()).expect("one listener with an address")
+        *self.addresses().first().expect("one listener")
     }
 
     /// Where clients connect, by listener in the order of the config.
@@ -262,6 +262,7 @@ impl Adit {
     }
 
     /// The files that it has open now, as Linux shows them.
+    #[allow(dead_code, reason = "only tests/soak looks at them")]
     pub(crate) fn open_files(&self) -> Vec<PathBuf> {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
         let files = files.expect("Linux tells about its processes");

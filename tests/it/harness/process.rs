@@ -61,6 +61,7 @@ impl Process {
     }
 
     /// Starts the program with its standard output in this file: for more lines than are kept here.
+    #[allow(dead_code, reason = "only tests/soak has that many lines")]
     pub(crate) fn start_writing_to(file: File, args: &[&str], dir: &Path) -> Self {
         let mut command = program(args, dir);
         command.stdout(file);
