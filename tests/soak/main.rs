@@ -123,6 +123,23 @@ fn whole_log(world: &World, lines: u64) -> Log {
     log
 }
 
+/// Waits until memory is nearly as it was: what was freed is given back a moment later.
+fn assert_same_memory(world: &World, before: u64) -> String {
+    let first = world.adit.own_memory();
+    let after = until(
+        "memory is given back",
+        || Some(world.adit.own_memory()).filter(|&now| now <= before + GROWTH.max(before / 5)),
+        || format!("{before} bytes after the warm-up, {} now", world.adit.own_memory()),
+    );
+    let kib = |bytes| bytes / 1024;
+    format!(
+        "memory: {} KiB after the warm-up, {} KiB after the load, then {}",
+        kib(before),
+        kib(first),
+        kib(after)
+    )
+}
+
 /// Waits until so few files are open as before; says how many.
 fn assert_same_files(world: &World, before: &[PathBuf]) -> String {
     let open = || world.adit.open_files();
@@ -149,19 +166,17 @@ fn under_all_at_once_every_request_is_answered_and_counted_and_nothing_is_left()
     let mut tally = Arc::new(Tally::default());
     load(&world, WARM_UP, &tally);
     rest(&world);
-    let warm = world.adit.memory();
+    let warm = world.adit.own_memory();
     tally = Arc::new(tally.again());
     load(&world, length(), &tally);
     rest(&world);
-    let after = world.adit.memory();
     println!("{}", tally.report());
-    println!("memory: {} KiB after the warm-up, {} KiB after the load", warm / 1024, after / 1024);
     assert_eq!(tally.complaints(), Vec::<String>::new(), "{}", world.adit.stderr());
     println!("{}", assert_same_books(&world, &tally));
     for what in ["reloads", "broken reloads", "rollouts promoted", "rollouts gone back", "endpoints killed"] {
         assert!(tally.done(what) > 0, "no {what}");
     }
-    assert!(after <= warm + GROWTH.max(warm / 5), "memory: {warm} bytes before, {after} after");
+    println!("{}", assert_same_memory(&world, warm));
     world.stop_endpoints();
     println!("{}", assert_same_files(&world, &files));
 }

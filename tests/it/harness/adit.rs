@@ -270,6 +270,12 @@ impl Adit {
         files.filter_map(|file| file.ok()?.path().read_link().ok()).collect()
     }
 
+    /// The memory that it has now without its code, in bytes: of that the kernel brings in what is asked for first.
+    #[allow(dead_code, reason = "only tests/soak looks at it")]
+    pub(crate) fn own_memory(&self) -> u64 {
+        self.memory_as("RssAnon:")
+    }
+
     fn memory_as(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.expect("Linux tells about its processes");
