@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 import sys
 import threading
 
@@ -186,13 +187,13 @@ def open_streams():
 
 
 def load():
-    """Calls one after another from a few threads until stdin ends: how they ended, and with what version."""
+    """Calls one after another from a few threads until stdin ends: how they ended. `ADIT_PAUSE`: seconds between two."""
     metadata = tuple(tuple(pair.split("=")) for pair in ARGS[1:])
-    timeout = float(ARGS[0])
+    timeout, pause = float(ARGS[0]), float(os.environ.get("ADIT_PAUSE", "0"))
     codes, stop = collections.Counter(), threading.Event()
 
     def calls(c):
-        while not stop.is_set():
+        while not stop.wait(pause):
             try:
                 c.unary_unary("/test.Echo/Unary")(b"hello", timeout=timeout, metadata=metadata)
                 codes["OK"] += 1

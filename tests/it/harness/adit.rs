@@ -1,5 +1,6 @@
 //! A running Adit with a directory of its own.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -64,6 +65,17 @@ impl Adit {
         adit
     }
 
+    /// Like [`Self::start`], with its standard output in this file.
+    #[allow(dead_code, reason = "only tests/soak has that many lines")]
+    pub(crate) fn start_writing_to(file: File, config: &str) -> Self {
+        let (dir, turn) = (directory(), Turn::shared());
+        write_config(dir.path(), &complete(config, dir.path(), &dir.path().join("state")));
+        let process = Process::start_writing_to(file, &["run", "-c", "adit.toml"], dir.path());
+        let mut adit = Self { process, dir, _turn: turn };
+        adit.wait_until_up();
+        adit
+    }
+
     /// Like [`Self::start`], with its decisions kept in `state`.
     pub(crate) fn start_with_state(config: &str, state: &Path) -> Self {
         Self::start_in(directory(), config, state, Turn::shared())
@@ -106,8 +118,12 @@ impl Adit {
 
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
-        let status = self.status();
-        status.listeners.first().and_then(|at| at.parse().ok()).expect("one listener with an address")
+        *self.addresses().first().expect("one listener")
+    }
+
+    /// Where clients connect, by listener in the order of the config.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.status().listeners.iter().map(|at| at.parse().expect("an address")).collect()
     }
 
     /// A new client of its listener.
@@ -243,6 +259,21 @@ impl Adit {
     /// The memory that it has now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.memory_as("VmRSS:")
+    }
+
+    /// The files that it has open now, as Linux shows them.
+    #[allow(dead_code, reason = "only tests/soak looks at them")]
+    pub(crate) fn open_files(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
+        let files = files.expect("Linux tells about its processes");
+        // One that was closed meanwhile is no file.
+        files.filter_map(|file| file.ok()?.path().read_link().ok()).collect()
+    }
+
+    /// The memory that it has now without its code, in bytes: of that the kernel brings in what is asked for first.
+    #[allow(dead_code, reason = "only tests/soak looks at it")]
+    pub(crate) fn own_memory(&self) -> u64 {
+        self.memory_as("RssAnon:")
     }
 
     fn memory_as(&self, name: &str) -> u64 {

@@ -1,5 +1,6 @@
 //! The real program as a child process, and turns for those that must be alone.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -59,10 +60,22 @@ impl Process {
         Self::spawn(limited)
     }
 
+    /// Starts the program with its standard output in this file: for more lines than are kept here.
+    #[allow(dead_code, reason = "only tests/soak has that many lines")]
+    pub(crate) fn start_writing_to(file: File, args: &[&str], dir: &Path) -> Self {
+        let mut command = program(args, dir);
+        command.stdout(file);
+        Self::watch(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
+        command.stdout(Stdio::piped());
+        Self::watch(command)
+    }
+
+    fn watch(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
         let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
         Self { child, stdout, stderr }
     }
