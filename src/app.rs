@@ -21,7 +21,7 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::spec::{self, AdminAddress, Spec};
 use crate::control::{Control, Handle, Inbox, ReloadRequest, Store, Surroundings};
-use crate::domain::routing::Snapshot;
+use crate::domain::routing::{Limits, Snapshot};
 use crate::provider::file;
 use crate::proxy::{Shared, Stopper, Vitals, Workers};
 use crate::telemetry::{AccessLog, Metrics};
@@ -150,7 +150,8 @@ fn show(vitals: &Arc<Vitals>, metrics: &Metrics) {
 }
 
 fn warn_of_few_files(wanted: u32, room: u64) {
-    if u64::from(wanted) > room {
+    // What nobody asked for is no reason to warn: then there are as many as possible.
+    if u64::from(wanted) > room && wanted != Limits::default().connections {
         warn!(
             wanted,
             possible = room,

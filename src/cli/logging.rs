@@ -13,12 +13,15 @@ use super::grid::Colour;
 /// Says how much is logged: `error`, `warn`, `info` (default), `debug`, `trace`, or per module.
 const LEVEL: &str = "ADIT_LOG";
 
+/// Without a word to the contrary. What h2 warns of is what peers do: any client could fill the log with it.
+const DEFAULT: &str = "info,h2=error";
+
 /// Starts the log. To be called once, before anything is logged.
 ///
 /// # Errors
 /// When `ADIT_LOG` can't be read.
 pub(super) fn start() -> Result<(), Failure> {
-    let level = env::var(LEVEL).ok().filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned());
+    let level = env::var(LEVEL).ok().filter(|level| !level.is_empty()).unwrap_or_else(|| DEFAULT.to_owned());
     let filter = filter(&level)?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {

@@ -45,7 +45,7 @@ use exit::Exit;
 const EXAMPLES: &str = "\
 Start:    adit run --to 127.0.0.1:9001 127.0.0.1:9002
 Release:  change `release` in adit.toml, then watch: adit status -w
-Go back:  adit abort web --why 'prices are wrong'
+Go back:  adit abort web --why 'prices are wrong'; after a promotion: adit undo web
 Look back: adit explain web
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 4 rollout aborted, 5 timed out, 6 conflict, 7 admin API unreachable";

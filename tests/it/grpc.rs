@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::harness::{Adit, is_missing, python, staying_at, until, version};
+use crate::certificates::Authority;
+use crate::harness::{Adit, directory, is_missing, python, staying_at, until, version};
 
 /// A gRPC server, or a client that goes on until it is told. Killed when dropped.
 struct Part {
@@ -139,6 +140,28 @@ fn run(adit: &Adit, args: &[&str]) {
         adit.stderr(),
         adit.stdout().iter().rev().take(5).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn all_four_kinds_of_calls_work_over_tls() {
+    if is_missing("python") {
+        return;
+    }
+    let (server, authority, folder) = (Server::start("v1"), Authority::new("ours"), directory());
+    let files = authority.server(&["localhost"]).config(folder.path(), "calls");
+    let trusted = folder.path().join("ca.pem");
+    std::fs::write(&trusted, &authority.pem).expect("written");
+    let tls = format!("[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificates = [{files}] }}\n");
+    let adit = Adit::start(&config(&[("v1", &[&server])], "http2", &tls));
+    adit.wait_until_all_ready();
+    for scenario in ["kinds", "errors"] {
+        let mut client = python("tests/python/grpc_client.py");
+        client.env("GRPC_AUTHORITIES", &trusted);
+        client.args([format!("localhost:{}", adit.address().port()).as_str(), scenario]);
+        let output = client.output().expect("Python starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{scenario}: {said}\n{}", adit.stderr());
+    }
 }
 
 /// Lines of the access log whose `grpc_status` is this one.

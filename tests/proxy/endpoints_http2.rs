@@ -326,7 +326,7 @@ fn a_reset_before_an_answer_is_a_502_that_is_judged_but_is_no_reason_to_eject() 
         (502, Some("adit; error=connection_terminated"))
     );
     // Whatever is in a request may bring it about: one client must not have an endpoint ejected.
-    eventually("judged", || proxy.evidence().canary.failures == 1);
+    eventually("judged", || proxy.evidence().canary.failed == 1);
     assert_eq!(proxy.endpoint_counts(1, 0), (0, 0));
 }
 

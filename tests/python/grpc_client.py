@@ -14,6 +14,9 @@ PATIENCE = 30
 
 
 def channel():
+    if authorities := os.environ.get("GRPC_AUTHORITIES"):
+        with open(authorities, "rb") as file:
+            return grpc.secure_channel(ADDRESS, grpc.ssl_channel_credentials(file.read()), options=OPTIONS)
     return grpc.insecure_channel(ADDRESS, options=OPTIONS)
 
 

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// What the bad version does: one answer in ten is a 500, one request in twenty gets none.
 const BAD: Character = Character { errors: 0.10, hangs: 0.05 };
 
-/// Releases a good and a bad version of a small service before your eyes: under 90 seconds, nothing to set up
+/// Releases a good and a bad version of a small service before your eyes: about 15 seconds, nothing to set up
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

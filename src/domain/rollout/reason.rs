@@ -239,7 +239,10 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRollout { stable, aborted: None } => {
-                write!(f, "no rollout is under way, {stable} has all traffic; change `release` to start one")
+                write!(
+                    f,
+                    "no rollout is under way, {stable} has all traffic; change `release` to start one, or `adit undo` to go back from the last"
+                )
             }
             Self::NoRollout { stable, aborted: Some(version) } => write!(
                 f,

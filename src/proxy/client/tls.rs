@@ -77,7 +77,8 @@ pub(crate) async fn accept(
     match outcome {
         None => Err(Unshaken { why: Handshake::TimedOut, alerted: None }),
         Some(Err((error, below))) => {
-            tracing::debug!(%error, "no TLS handshake");
+            let client = below.stream.peer_addr().map_or_else(|_| String::new(), |peer| peer.to_string());
+            tracing::debug!(%error, client, "no TLS handshake");
             Err(Unshaken { why: reason(&error), alerted: Some(below.stream) })
         }
         Some(Ok(encrypted)) => match Session::of(terms, &encrypted, clock.now()) {

@@ -228,6 +228,7 @@ impl Refusal {
         let (code, detail) = (status.as_u16(), self.detail());
         // Nothing from the request is in it, so nothing needs escaping.
         match form {
+            Form::Text if reason.is_empty() => format!("{code} {title}\n{detail}\nrequest: {request_id}\n"),
             Form::Text => format!("{code} {title}\n{detail}\nerror: {reason}\nrequest: {request_id}\n"),
             Form::Json => format!(
                 "{{\"status\":{code},\"title\":\"{title}\",\"detail\":\"{detail}\",\"error\":\"{reason}\",\

@@ -290,7 +290,11 @@ fn decide(shared: &Shared, number: u64, path: &str) -> Option<Answer> {
     }
     let fails_now = state.script.fail_every.is_some_and(|n| number.is_multiple_of(n))
         || state.script.fail_path == Some(path);
-    let answer = if fails_now { Answer::Status(503) } else { state.script.answer.clone() };
+    let answer = match state.script.big_path {
+        _ if fails_now => Answer::Status(503),
+        Some((large, size)) if large == path => Answer::Big(size),
+        Some(_) | None => state.script.answer.clone(),
+    };
     let failed = match answer {
         Answer::Status(status) => status >= 500,
         Answer::Big(_) | Answer::Stream => false,

@@ -11,6 +11,8 @@ pub(crate) struct Script {
     pub(crate) fail_every: Option<u64>,
     /// Every request for this path is answered 503 instead.
     pub(crate) fail_path: Option<&'static str>,
+    /// Every request for this path is answered with a body of so many bytes.
+    pub(crate) big_path: Option<(&'static str, u64)>,
     /// Before the answer.
     pub(crate) latency: Duration,
     /// How many requests a connection serves; the one after finds it closed.
@@ -44,6 +46,7 @@ impl Default for Script {
             answer: Answer::Status(200),
             fail_every: None,
             fail_path: None,
+            big_path: None,
             latency: Duration::ZERO,
             requests_per_connection: u64::MAX,
             health: 200,
