@@ -15,13 +15,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 
 use super::client::stream::Stream;
 use super::client::who::Client;
 use super::endpoint::pool::Pool;
-use super::fault::{AttemptError, ClientFault, Fault};
+use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
 use super::request::gate::Pass;
 use super::request::grpc::is_grpc;
@@ -220,31 +220,6 @@ impl Exchange {
             }
         }
         self.attempt = None;
-    }
-
-    /// The endpoint's head is here.
-    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
-        let took = self.worker.clock.now() - self.work_began();
-        self.upstream = Some(took);
-        self.status = response.status();
-        self.error = None;
-        if self.status.is_server_error() {
-            self.error = Some(ErrorReason::HttpServerError);
-            // Whoever waits in vain for the rest of a body may well end with an error: the client has made it.
-            let starved = self.upload.as_ref().and_then(|upload| upload.why_unfinished());
-            self.blame = match starved {
-                Some(ClientFault::Outwaited) | None => Blame::Endpoint(ErrorReason::HttpServerError),
-                Some(_) => Blame::Others,
-            };
-        }
-        self.call_ended(response.headers());
-        if self.in_time(End::Whole) == End::OutOfTime {
-            return self.end_wait();
-        }
-        if let Some(assigned) = self.judged() {
-            let answering = took.saturating_sub(self.connecting);
-            assigned.first_byte(self.worker.index, self.work_began(), micros(answering), self.blame);
-        }
     }
 
     /// We answer ourselves.

@@ -73,7 +73,10 @@ fn with_few_files_connections_wait_and_those_that_are_in_still_reach_their_endpo
     raise_files();
     let endpoint = Endpoint::start("v1");
     // Of 428 files 128 are for ourselves, and of the rest a third for endpoints.
-    let adit = Adit::start_with_files(428, &web(&[("v1", &[&endpoint])]));
+    let adit = Adit::start_with_files(
+        428,
+        &format!("[limits]\nconnections = 1000\n{}", web(&[("v1", &[&endpoint])])),
+    );
     adit.wait_until_ready();
     let said = adit.stderr();
     assert!(said.contains("limits.connections can't be met") && said.contains("\"possible\":200"), "{said}");
