@@ -64,12 +64,14 @@ impl Plan {
         } else {
             self.speak(stream, &mut running).await?
         };
+        // A rhythm, so that the load does not grow with how fast it is answered.
+        let mut rhythm = tokio::time::interval(self.pause);
         for _ in 0..self.rounds {
             if tally.is_stopped() {
                 break;
             }
+            rhythm.tick().await;
             self.round(&sender, tally).await?;
-            tokio::time::sleep(self.pause).await;
         }
         drop(sender);
         // Clients that keep to the rules say goodbye and see the end.
