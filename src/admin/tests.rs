@@ -76,7 +76,9 @@ impl Served {
                         Message::Drain(order, reply) => {
                             drop(reply.send(Err(CommandError::UnknownEndpoint(order.endpoint))));
                         }
-                        Message::Desired(..) => unreachable!("the API never says what is wanted"),
+                        Message::Desired(..) | Message::Sighted(_) => {
+                            unreachable!("the API never says what is wanted");
+                        }
                     }
                 }
             });

@@ -39,6 +39,7 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
         keep,
         trusted_proxies: Arc::new(trusted_proxies),
         limits: Arc::new(file.table("limits", limits::limits)),
+        docker: None,
         listeners,
         services: services
             .into_iter()

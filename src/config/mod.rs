@@ -8,6 +8,7 @@ mod address;
 pub(crate) mod build;
 mod checks;
 mod connection;
+pub mod containers;
 mod diagnostics;
 mod duration;
 mod file;

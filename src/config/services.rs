@@ -11,7 +11,7 @@ use super::reader::{Place, Table};
 use super::rescue::{self, Hosts};
 use super::rollout;
 use super::routes::{self, RouteKey};
-use super::spec::{Build, EndpointAddress, ServiceSpec, Traffic, VersionSpec};
+use super::spec::{Build, EndpointAddress, Recover, ReleaseBy, ServiceSpec, Traffic, VersionSpec};
 use super::value::Value;
 use crate::domain::{ServiceName, VersionName, Weight};
 
@@ -68,6 +68,8 @@ fn service(
         policy,
         tls_files,
         rollout,
+        recover: Recover::default(),
+        release_by: ReleaseBy::default(),
     })
 }
 
@@ -108,6 +110,7 @@ fn version(
         image: table.value("image").and_then(|value| value.parsed(build::image)),
         revision: table.value("revision").and_then(|value| value.parsed(build::revision)),
         created: table.value("created").and_then(|value| value.parsed(build::created)),
+        ..Build::default()
     };
     let value = table.required("endpoints", "write `endpoints = [\"127.0.0.1:9001\"]`")?;
     let endpoints = value.list(|item| {
@@ -122,7 +125,7 @@ fn version(
         );
         return None;
     }
-    Some(VersionSpec { endpoints, build })
+    Some(VersionSpec::at(endpoints, build))
 }
 
 /// Which version users get. No names: that was reported.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::build;
+use crate::domain::container::Container;
 use crate::domain::rollout::Plan;
 use crate::domain::routing::{HostPattern, Limits, Policy, RouteMatch, TrustedProxies};
 use crate::domain::{ServiceName, VersionName, Weight};
@@ -36,6 +37,8 @@ pub struct Spec {
     pub trusted_proxies: Arc<TrustedProxies>,
     /// How much every client may take.
     pub limits: Arc<Limits>,
+    /// The container engine whose containers are served too; `None`: none.
+    pub docker: Option<DockerSpec>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The services by name.
@@ -100,6 +103,43 @@ pub struct ServiceSpec {
     pub tls_files: EndpointTlsFiles,
     /// How a new version is released.
     pub rollout: Plan,
+    /// What is done about a container that stays unhealthy. Default: nothing.
+    pub recover: Recover,
+    /// Who says which version is wanted.
+    pub release_by: ReleaseBy,
+}
+
+/// What is done about a container that stays unhealthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recover {
+    /// Nothing.
+    #[default]
+    No,
+    /// The engine is asked to restart it.
+    Restart,
+}
+
+/// Who says which version of a service is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReleaseBy {
+    /// The config's `release` (or its only version).
+    #[default]
+    Config,
+    /// The containers: the version that came last.
+    Containers,
+}
+
+/// A container engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerSpec {
+    /// Where it listens: `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`. `None`: what `DOCKER_HOST` says, else that
+    /// unix socket.
+    pub endpoint: Option<String>,
+    /// The network in which containers are reached when they have several and no label of their own; `None`: one that we
+    /// share with them.
+    pub network: Option<String>,
+    /// Between two full lists, beside the events. Default 30 s.
+    pub relist: Duration,
 }
 
 /// Which version users get.
@@ -112,10 +152,14 @@ pub enum Traffic {
 }
 
 /// A version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionSpec {
-    /// Its endpoints; at least one, each named once.
+    /// Its endpoints, each named once. None: its containers are gone, and it is remembered because users have it.
     pub endpoints: Vec<EndpointAddress>,
+    /// The containers behind endpoints, by their address.
+    pub containers: BTreeMap<SocketAddr, Arc<Container>>,
+    /// Health checks of its own, in the place of the service's.
+    pub health: Option<HealthSpec>,
     /// What it was made of.
     pub build: Build,
 }
@@ -131,6 +175,12 @@ pub struct Build {
     /// When it was built (RFC 3339, in UTC).
     #[serde(default)]
     pub created: Option<String>,
+    /// Where its source is: a URL, as the image's labels say.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The engine's id of the image, `sha256:…`.
+    #[serde(default)]
+    pub image_id: Option<String>,
 }
 
 /// Where an endpoint is: `host:port`.
@@ -202,8 +252,7 @@ impl Spec {
         let mut endpoints = to;
         endpoints.sort();
         endpoints.dedup();
-        let versions =
-            BTreeMap::from([(version.clone(), VersionSpec { endpoints, build: Build::default() })]);
+        let versions = BTreeMap::from([(version.clone(), VersionSpec::at(endpoints, Build::default()))]);
         let spec = ServiceSpec {
             name: service.clone(),
             routes: vec![RouteMatch::to_host(HostPattern::Any)],
@@ -214,6 +263,8 @@ impl Spec {
             policy: Policy { eject_after: EjectSpec::default().consecutive_failures, ..Policy::default() },
             tls_files: EndpointTlsFiles::default(),
             rollout: Plan::default(),
+            recover: Recover::default(),
+            release_by: ReleaseBy::default(),
         };
         Self {
             workers: None,
@@ -224,9 +275,23 @@ impl Spec {
             keep: Keep::default(),
             trusted_proxies: Arc::default(),
             limits: Arc::default(),
+            docker: None,
             listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
         }
+    }
+}
+
+impl Default for DockerSpec {
+    fn default() -> Self {
+        Self { endpoint: None, network: None, relist: Duration::from_secs(30) }
+    }
+}
+
+impl VersionSpec {
+    /// A version that is only these endpoints and this build.
+    pub fn at(endpoints: Vec<EndpointAddress>, build: Build) -> Self {
+        Self { endpoints, build, ..Self::default() }
     }
 }
 

@@ -21,7 +21,9 @@ use super::record::Pruned;
 use super::service::ServiceState;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
+use crate::config::containers::Notice;
 use crate::config::spec::Spec;
+use crate::domain::container::Sighting;
 use crate::domain::rollout::Machine;
 use crate::domain::routing::{Matcher, Snapshot};
 use crate::domain::stats::{PerWorker, VersionCells};
@@ -73,6 +75,8 @@ pub struct Control {
     pub(crate) file: Spec,
     pub(crate) deployments: BTreeMap<ServiceName, Deployments>,
     pub(crate) services: BTreeMap<ServiceName, ServiceState>,
+    /// What the container engine said last; `None`: none is configured, or it has not been heard yet.
+    pub(crate) sighting: Option<Sighting>,
     pub(crate) names: Addresses,
     pub(crate) slots: Slots,
     pub(crate) matcher: Arc<Matcher>,
@@ -110,6 +114,8 @@ pub(crate) struct Problems {
     pub(crate) config: Option<String>,
     pub(crate) store: Option<String>,
     pub(crate) names: BTreeMap<String, String>,
+    /// Containers, labels and images that are not as they should be.
+    pub(crate) containers: Vec<Notice>,
 }
 
 impl Control {
@@ -145,6 +151,7 @@ impl Control {
             holds,
             drains,
             services: BTreeMap::new(),
+            sighting: None,
             names: Addresses::new(),
             slots: Slots::default(),
             matcher: Arc::default(),
@@ -209,6 +216,7 @@ impl Control {
             Message::Deploy(service, by, order, reply) => {
                 let _gone = reply.send(self.deploy(&service, &by, &order));
             }
+            Message::Sighted(sighting) => self.sighted(*sighting),
             Message::Hold(order, reply) => {
                 let _gone = reply.send(self.hold(&order));
             }

@@ -255,10 +255,7 @@ mod tests {
 
     #[test]
     fn an_address_may_come_from_the_config_or_from_a_name_that_was_not_found_yet() {
-        let spec = |endpoint: &str| VersionSpec {
-            endpoints: vec![endpoint.parse().unwrap()],
-            build: Build::default(),
-        };
+        let spec = |endpoint: &str| VersionSpec::at(vec![endpoint.parse().unwrap()], Build::default());
         let address: SocketAddr = "10.0.0.5:80".parse().unwrap();
         for (endpoint, found, comes) in [
             ("10.0.0.5:80", true, true),

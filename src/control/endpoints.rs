@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::store::By;
-use crate::config::spec::{Build, EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
+use crate::config::spec::{EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
 use crate::domain::Timestamp;
+use crate::domain::container::Container;
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
@@ -30,6 +31,8 @@ pub(crate) struct EndpointState {
     pub(crate) id: EndpointId,
     pub(crate) address: SocketAddr,
     pub(crate) declared: Arc<str>,
+    /// The container behind it.
+    pub(crate) container: Option<Arc<Container>>,
     pub(crate) cells: Arc<EndpointCells>,
     /// Not wanted any more; serves until another endpoint is ready.
     pub(crate) leaving: bool,
@@ -65,8 +68,12 @@ impl Slots {
 impl VersionState {
     /// A version that nothing is known of yet.
     pub(crate) fn new(workers: usize) -> Self {
-        let spec = VersionSpec { endpoints: Vec::new(), build: Build::default() };
-        Self { spec, cells: Arc::new(PerWorker::new(workers)), endpoints: Vec::new(), resolved: false }
+        Self {
+            spec: VersionSpec::default(),
+            cells: Arc::new(PerWorker::new(workers)),
+            endpoints: Vec::new(),
+            resolved: false,
+        }
     }
 
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
@@ -103,6 +110,7 @@ impl VersionState {
                     id: slots.take(),
                     address,
                     declared: declared.into(),
+                    container: self.spec.containers.get(&address).cloned(),
                     cells: Arc::new(EndpointCells::new(workers)),
                     leaving: false,
                     draining: None,

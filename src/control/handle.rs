@@ -10,6 +10,7 @@ use super::hold::HoldOrder;
 use super::report::{DrainStatus, ServiceStatus, Status};
 use super::store::By;
 use crate::config::spec::Spec;
+use crate::domain::container::Sighting;
 use crate::domain::{ServiceName, VersionName, Weight};
 
 /// Messages that control has not looked at yet; senders wait beyond that.
@@ -29,6 +30,8 @@ pub enum Message {
     Hold(HoldOrder, oneshot::Sender<Result<ServiceStatus, CommandError>>),
     /// An operator's word that an endpoint gets nothing new, or gets it again; or how that stands.
     Drain(DrainOrder, oneshot::Sender<Result<DrainStatus, CommandError>>),
+    /// What the container engine says.
+    Sighted(Box<Sighting>),
     /// How things stand.
     Status(oneshot::Sender<Status>),
 }
@@ -209,6 +212,11 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.reloads.send(ReloadRequest { by, reply }).await.map_err(|_| ReloadError::Stopped)?;
         answer.await.unwrap_or(Err(ReloadError::Stopped))
+    }
+
+    /// Passes on what the container engine says; `false` when control has stopped.
+    pub async fn sighted(&self, sighting: Sighting) -> bool {
+        self.inbox.send(Message::Sighted(Box::new(sighting))).await.is_ok()
     }
 
     async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Message) -> Option<A> {

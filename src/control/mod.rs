@@ -4,6 +4,7 @@
 mod advice;
 mod apply;
 mod compile;
+mod containers;
 #[allow(clippy::module_inception, reason = "the room's main piece is the loop, and the loop is control")]
 mod control;
 mod decide;

@@ -1,6 +1,7 @@
 //! The pure core: no tokio, no hyper, no files, sockets, clock or randomness. What decides lives here and is
 //! told everything it needs. Enforced by `tests/it/layering.rs`.
 
+pub mod container;
 mod names;
 pub mod proxy_protocol;
 pub mod rollout;

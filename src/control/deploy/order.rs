@@ -108,6 +108,7 @@ impl DeployOrder {
             image: optional("image", self.image.as_deref(), build::image, &mut wrong),
             revision: optional("revision", self.revision.as_deref(), build::revision, &mut wrong),
             created: optional("created", self.created.as_deref(), build::created, &mut wrong),
+            ..Build::default()
         };
         let wish = Wish { version: VersionName::from(self.version.as_str()), endpoints, build };
         if self.endpoints.is_empty() && site.known(&wish.version).is_none() {
@@ -158,9 +159,11 @@ impl Site<'_> {
     /// A version of this name that there is already.
     fn known(&self, version: &VersionName) -> Option<VersionSpec> {
         let deployed = || self.record.versions.get(version);
-        self.file.versions.get(version).cloned().or_else(|| {
-            deployed().map(|it| VersionSpec { endpoints: it.endpoints.clone(), build: it.build.clone() })
-        })
+        self.file
+            .versions
+            .get(version)
+            .cloned()
+            .or_else(|| deployed().map(|it| VersionSpec::at(it.endpoints.clone(), it.build.clone())))
     }
 
     /// The endpoints that users have under another version's name.
@@ -204,6 +207,7 @@ impl Site<'_> {
             image: wish.build.image.or_else(|| known.build.image.clone()),
             revision: wish.build.revision.or_else(|| known.build.revision.clone()),
             created: wish.build.created.or_else(|| known.build.created.clone()),
+            ..known.build.clone()
         };
         if of_the_config {
             self.agree(&wish.version, &known, &endpoints, &build)?;

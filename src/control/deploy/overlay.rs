@@ -29,7 +29,7 @@ fn over(file: &Arc<ServiceSpec>, record: &Deployments) -> Arc<ServiceSpec> {
     let mut service = ServiceSpec::clone(file);
     service.versions.retain(|name, _| *name == release || !record.yielded.contains(name));
     for (name, deployed) in &record.versions {
-        let version = || VersionSpec { endpoints: deployed.endpoints.clone(), build: deployed.build.clone() };
+        let version = || VersionSpec::at(deployed.endpoints.clone(), deployed.build.clone());
         service.versions.entry(name.clone()).or_insert_with(version);
     }
     if service.versions.contains_key(&release) {

@@ -71,7 +71,7 @@ impl Store {
                 |row| {
                     // An empty image: only the commit is known.
                     let image = Some(row.get::<_, String>(0)?).filter(|image| !image.is_empty());
-                    Ok(Build { image, revision: row.get(1)?, created: None })
+                    Ok(Build { image, revision: row.get(1)?, ..Build::default() })
                 },
             )
             .optional()

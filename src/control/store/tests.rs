@@ -347,7 +347,7 @@ fn where_no_digest_decides_another_commit_is_another_build() {
     let of = |image: &str, revision: &str| Build {
         image: Some(image.to_owned()).filter(|image| !image.is_empty()),
         revision: Some(revision.to_owned()).filter(|revision| !revision.is_empty()),
-        created: None,
+        ..Build::default()
     };
     let conflict = Identity::Conflict { now: "revision b".into(), known: "revision a".into() };
     let cases = [

@@ -199,6 +199,7 @@ pub struct EndpointCells {
     pub workers: PerWorker<EndpointCounts>,
     streak: AtomicU32,
     dismissed: AtomicBool,
+    lost: AtomicBool,
 }
 
 /// One worker's counters of one endpoint.
@@ -232,6 +233,7 @@ impl EndpointCells {
             workers: PerWorker::new(workers),
             streak: AtomicU32::new(0),
             dismissed: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -272,6 +274,17 @@ impl EndpointCells {
     /// Whether its tunnels must end.
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Control's word: what is behind the endpoint can't answer any more (its container ended, or was frozen), or can again.
+    /// A request that waits for it and is safe to repeat need not wait until its time is up.
+    pub fn lose(&self, lost: bool) {
+        self.lost.store(lost, Ordering::Release);
+    }
+
+    /// Whether nothing that is sent there is answered.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// Failures in a row so far.
