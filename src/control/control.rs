@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::deploy::Deployments;
 use super::describe;
 use super::drain::Drains;
-use super::endpoints::{Addresses, Slots};
+use super::endpoints::{Addresses, Scene, Slots};
 use super::handle::{Inbox, Message};
 use super::hold::Holds;
 use super::journal::{Journal, Outbox};
@@ -265,12 +265,18 @@ impl Control {
 
     /// Brings endpoints and probes in line with spec and names.
     pub(crate) fn reconcile(&mut self) {
-        let now = self.around.clock.now();
+        let scene = Scene {
+            names: &self.names,
+            sighting: self.sighting.as_ref(),
+            workers: self.around.workers,
+            now: self.around.clock.now(),
+        };
         for service in self.services.values_mut() {
-            service.reconcile(&self.names, &mut self.slots, self.around.workers, now);
+            service.reconcile(&scene, &mut self.slots);
         }
         self.take_up_drains();
         self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
+        self.check_awaited();
     }
 
     fn deadline(&self) -> Timestamp {

@@ -151,8 +151,8 @@ impl Control {
                     let drain = drains.get(&(name.clone(), version.clone(), endpoint.address));
                     let draining = drain.map(|record| record.by.clone());
                     service.dirty |= endpoint.draining.is_some() != draining.is_some();
-                    endpoint.cells.dismiss(draining.is_some());
                     endpoint.draining = draining;
+                    endpoint.tell_workers();
                 }
             }
         }

@@ -7,13 +7,22 @@ use std::sync::Arc;
 use super::store::By;
 use crate::config::spec::{EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
 use crate::domain::Timestamp;
-use crate::domain::container::Container;
+use crate::domain::container::{Container, Sighting};
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
 
 /// The addresses that names were last found to have.
 pub(crate) type Addresses = BTreeMap<String, Vec<IpAddr>>;
+
+/// What endpoints are brought in line with, beside the spec.
+pub(crate) struct Scene<'a> {
+    pub(crate) names: &'a Addresses,
+    /// What the container engine said last.
+    pub(crate) sighting: Option<&'a Sighting>,
+    pub(crate) workers: usize,
+    pub(crate) now: Timestamp,
+}
 
 /// A version of a service, with its endpoints.
 #[derive(Debug)]
@@ -31,8 +40,12 @@ pub(crate) struct EndpointState {
     pub(crate) id: EndpointId,
     pub(crate) address: SocketAddr,
     pub(crate) declared: Arc<str>,
-    /// The container behind it.
+    /// The container behind it, as it was seen last.
     pub(crate) container: Option<Arc<Container>>,
+    /// Was fit for requests once.
+    pub(crate) proven: bool,
+    /// Its container has become good, and its next check is waited for.
+    pub(crate) awaited: bool,
     pub(crate) cells: Arc<EndpointCells>,
     /// Not wanted any more; serves until another endpoint is ready.
     pub(crate) leaving: bool,
@@ -60,7 +73,7 @@ impl Slots {
         EndpointId { slot, birth: self.births }
     }
 
-    fn give_back(&mut self, id: EndpointId) {
+    pub(super) fn give_back(&mut self, id: EndpointId) {
         self.free.push(id.slot);
     }
 }
@@ -79,17 +92,14 @@ impl VersionState {
     /// Brings the endpoints in line with the spec and the addresses that names have. Those that stay keep their
     /// health, counters and connections. One that is usable but not wanted any more stays until another one is: a
     /// replaced endpoint must not leave before the new one has passed its check. Returns whether anything changed.
-    pub(crate) fn reconcile(
-        &mut self,
-        names: &Addresses,
-        slots: &mut Slots,
-        workers: usize,
-        now: Timestamp,
-    ) -> bool {
-        let wanted = addresses(&self.spec, names);
-        self.resolved = self.spec.endpoints.iter().all(|endpoint| found(endpoint, names));
+    ///
+    /// An endpoint that is a container is its container: it goes with it, and another container is another endpoint, also
+    /// at the same address.
+    pub(crate) fn reconcile(&mut self, scene: &Scene<'_>, slots: &mut Slots) -> bool {
+        let wanted = addresses(&self.spec, scene.names);
+        self.resolved = self.spec.endpoints.iter().all(|endpoint| found(endpoint, scene.names));
+        let mut changed = self.meet_containers(scene, slots);
         let before = self.endpoints.len();
-        let mut changed = false;
         for endpoint in &mut self.endpoints {
             let leaving = !wanted.contains_key(&endpoint.address);
             changed |= leaving != endpoint.leaving;
@@ -97,7 +107,8 @@ impl VersionState {
         }
         let replaced = self.replaced();
         self.endpoints.retain(|endpoint| {
-            let stays = !endpoint.leaving || (endpoint.usable() && !replaced);
+            let stays =
+                !endpoint.leaving || (endpoint.container.is_none() && endpoint.usable() && !replaced);
             if !stays {
                 slots.give_back(endpoint.id);
             }
@@ -106,21 +117,20 @@ impl VersionState {
         changed |= self.endpoints.len() != before;
         for (address, declared) in wanted {
             if self.endpoints.iter().all(|endpoint| endpoint.address != address) {
-                self.endpoints.push(EndpointState {
-                    id: slots.take(),
-                    address,
-                    declared: declared.into(),
-                    container: self.spec.containers.get(&address).cloned(),
-                    cells: Arc::new(EndpointCells::new(workers)),
-                    leaving: false,
-                    draining: None,
-                    check: CheckState::new(now),
-                    outlier: Outlier::new(now),
-                });
+                let container = self.spec.containers.get(&address).cloned();
+                self.endpoints.push(EndpointState::new((address, declared.into()), container, scene, slots));
                 changed = true;
             }
         }
         changed
+    }
+
+    /// Whether no request can be answered here, and not for want of a good check: nothing is behind its endpoints, or
+    /// nothing that runs and was ever good.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.resolved
+            && self.endpoints.iter().all(|endpoint| endpoint.withheld().is_some())
+            && self.candidates().is_empty()
     }
 
     fn replaced(&self) -> bool {
@@ -156,10 +166,7 @@ impl VersionState {
     pub(crate) fn candidates(&self) -> Vec<Endpoint> {
         let usable: Vec<_> = self.endpoints.iter().filter(|endpoint| endpoint.usable()).collect();
         let chosen = if usable.is_empty() {
-            self.endpoints
-                .iter()
-                .filter(|endpoint| endpoint.check.condition == Condition::Down && endpoint.draining.is_none())
-                .collect()
+            self.endpoints.iter().filter(|endpoint| endpoint.last_resort()).collect()
         } else {
             usable
         };
@@ -197,12 +204,13 @@ impl VersionState {
 
     /// The probes that the endpoints need.
     pub(crate) fn probes(&self, service: &ServiceSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
-        self.endpoints.iter().map(|endpoint| {
+        let spec = self.spec.health.as_ref().unwrap_or(&service.health);
+        self.endpoints.iter().filter(|endpoint| endpoint.can_be_asked()).map(move |endpoint| {
             let plan = ProbePlan {
                 address: endpoint.address,
                 host: endpoint.declared.to_string(),
                 connection: service.policy.connection.clone(),
-                spec: service.health.clone(),
+                spec: spec.clone(),
             };
             (endpoint.id, plan)
         })
@@ -217,9 +225,34 @@ impl Drop for EndpointState {
 }
 
 impl EndpointState {
-    /// Passed its checks, is not ejected and not being drained.
+    /// Nothing is known of it yet.
+    pub(crate) fn new(
+        (address, declared): (SocketAddr, Arc<str>),
+        container: Option<Arc<Container>>,
+        scene: &Scene<'_>,
+        slots: &mut Slots,
+    ) -> Self {
+        let endpoint = Self {
+            id: slots.take(),
+            address,
+            declared,
+            container,
+            proven: false,
+            awaited: false,
+            cells: Arc::new(EndpointCells::new(scene.workers)),
+            leaving: false,
+            draining: None,
+            check: CheckState::new(scene.now),
+            outlier: Outlier::new(scene.now),
+        };
+        endpoint.tell_workers();
+        endpoint
+    }
+
+    /// Passed its checks, is not ejected, not being drained, and its container (if it is one) is as it should be.
     pub(crate) fn usable(&self) -> bool {
         self.draining.is_none()
+            && self.withheld().is_none()
             && self.check.condition == Condition::Up
             && !matches!(self.outlier.place(), Place::Ejected { .. })
     }

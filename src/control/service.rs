@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::endpoints::{Addresses, Slots, VersionState};
+use super::endpoints::{EndpointState, Scene, Slots, VersionState};
 use super::evidence::{Evidence, Subject};
 use super::journal::Entry;
 use super::outside::CheckBook;
@@ -103,9 +103,9 @@ impl ServiceState {
     }
 
     /// Brings all endpoints in line with the addresses that names have now.
-    pub(crate) fn reconcile(&mut self, names: &Addresses, slots: &mut Slots, workers: usize, now: Timestamp) {
+    pub(crate) fn reconcile(&mut self, scene: &Scene<'_>, slots: &mut Slots) {
         for version in self.versions.values_mut() {
-            self.dirty |= version.reconcile(names, slots, workers, now);
+            self.dirty |= version.reconcile(scene, slots);
         }
     }
 
@@ -157,7 +157,9 @@ impl ServiceState {
     pub(crate) fn checked(&self) -> bool {
         self.versions.values().all(|version| {
             let resolved = !version.endpoints.is_empty() || version.spec.endpoints.is_empty();
-            resolved && version.endpoints.iter().all(|endpoint| endpoint.check.last.is_some())
+            let checked =
+                |endpoint: &EndpointState| endpoint.check.last.is_some() || endpoint.withheld().is_some();
+            resolved && version.endpoints.iter().all(checked)
         })
     }
 
@@ -167,6 +169,7 @@ impl ServiceState {
             if let Some(endpoint) = version.endpoints.iter_mut().find(|endpoint| endpoint.id == id) {
                 self.dirty |= endpoint.check.condition != check.condition;
                 endpoint.check = check;
+                endpoint.proven |= endpoint.usable();
                 return Some((name.clone(), endpoint.address));
             }
         }

@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::error;
 
 use super::probe::{self, ProbePlan, Speech};
-use super::state::{CheckState, ProbeError, ProbeResult, QUICK};
+use super::state::{CheckState, Condition, EAGER, ProbeError, ProbeResult, QUICK};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::routing::EndpointId;
@@ -53,6 +53,15 @@ struct Patient {
     hurry: Arc<Notify>,
 }
 
+/// How the time between two checks was spent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// As long as the pace says.
+    Full,
+    /// Cut short.
+    Hurried,
+}
+
 /// Whoever wanted the checks is gone.
 struct Unwanted;
 
@@ -90,7 +99,8 @@ impl Probes {
     }
 
     /// Checks this endpoint sooner: something else says that it may have changed. Not sooner than 500 ms (or the
-    /// interval) after its last check, however often this is called.
+    /// interval; 100 ms while it is new) after its last check, however often this is called. A check that is under way
+    /// is made anew: what it waits for may have been there before the change.
     pub fn hurry(&self, id: EndpointId) {
         if let Some(running) = self.running.get(&id) {
             running.hurry.notify_one();
@@ -139,24 +149,31 @@ impl Patient {
                     changed.map_err(|_| Unwanted)?;
                     continue;
                 }
+                () = self.hurry.notified() => {
+                    state.refresh(self.clock.now());
+                    continue;
+                }
             };
             let now = self.clock.now();
             state.record(now, result, &plan.spec);
             let report = Report { id: self.id, state: state.clone() };
             self.reports.send(report).await.map_err(|_| Unwanted)?;
-            let soonest = now + plan.spec.interval.min(QUICK);
-            self.rest(soonest, now + jittered(state.pace(now, &plan.spec))).await?;
+            let hasty = if state.condition == Condition::New { EAGER } else { QUICK };
+            let soonest = now + plan.spec.interval.min(hasty);
+            if self.rest(soonest, now + jittered(state.pace(now, &plan.spec))).await? == Rest::Hurried {
+                state.refresh(self.clock.now());
+            }
         }
     }
 
     /// Waits until `at`; in a hurry only until `soonest`; with a new plan not at all.
-    async fn rest(&mut self, soonest: Timestamp, at: Timestamp) -> Result<(), Unwanted> {
-        let mut at = at;
+    async fn rest(&mut self, soonest: Timestamp, at: Timestamp) -> Result<Rest, Unwanted> {
+        let (mut at, mut rest) = (at, Rest::Full);
         loop {
             tokio::select! {
-                () = self.clock.sleep_until(at) => return Ok(()),
-                changed = self.plans.changed() => return changed.map_err(|_| Unwanted),
-                () = self.hurry.notified() => at = at.min(soonest),
+                () = self.clock.sleep_until(at) => return Ok(rest),
+                changed = self.plans.changed() => return changed.map(|()| rest).map_err(|_| Unwanted),
+                () = self.hurry.notified() => (at, rest) = (at.min(soonest), Rest::Hurried),
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::domain::Timestamp;
 
 /// While an endpoint may be about to change its condition it is checked this often.
 pub(super) const QUICK: Duration = Duration::from_millis(500);
+/// A new one is checked this often at first: whoever waits for it waits for its first good answer.
+pub(super) const EAGER: Duration = Duration::from_millis(100);
 /// An endpoint that has been down for [`PATIENCE`] is checked this often.
 const SLOW: Duration = Duration::from_secs(5);
 /// How long a condition counts as fresh.
@@ -124,16 +126,23 @@ impl CheckState {
     }
 
     /// The time from one check to the next, without jitter: the interval; 500 ms while the condition may be about to
-    /// change (a new endpoint: for its first minute); 5 s once it has been down for a minute. A shorter interval is
+    /// change (a new endpoint: from 100 ms to 500 ms for its first minute, a tenth of its age); 5 s once it has been down for a minute. A shorter interval is
     /// never lengthened by the first, nor a longer one shortened by the second.
     pub fn pace(&self, now: Timestamp, spec: &HealthSpec) -> Duration {
         let fresh = now - self.since < PATIENCE;
         match self.condition {
-            Condition::New if fresh => spec.interval.min(QUICK),
+            Condition::New if fresh => spec.interval.min(((now - self.since) / 10).clamp(EAGER, QUICK)),
             Condition::Up if self.streak < 0 => spec.interval.min(QUICK),
             Condition::Down if self.streak > 0 => spec.interval.min(QUICK),
             Condition::Down if !fresh => spec.interval.max(SLOW),
             Condition::New | Condition::Up | Condition::Down => spec.interval,
+        }
+    }
+
+    /// Something else says that it may be ready now: while it is new, it counts as fresh again.
+    pub(super) fn refresh(&mut self, now: Timestamp) {
+        if self.condition == Condition::New {
+            self.since = now;
         }
     }
 
@@ -246,7 +255,9 @@ mod tests {
         let spec = HealthSpec::default();
         let minute = START + PATIENCE;
         let mut state = CheckState::new(START);
-        assert_eq!(state.pace(START, &spec), QUICK, "new");
+        assert_eq!(state.pace(START, &spec), EAGER, "new");
+        assert_eq!(state.pace(START + Duration::from_secs(3), &spec), Duration::from_millis(300), "new for 3 s");
+        assert_eq!(state.pace(START + Duration::from_secs(9), &spec), QUICK, "new for 9 s");
         assert_eq!(state.pace(minute, &spec), spec.interval, "new for a minute");
         state.record(START, passed(), &spec);
         assert_eq!(state.pace(minute, &spec), spec.interval, "up");

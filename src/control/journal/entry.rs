@@ -60,6 +60,13 @@ pub enum Fact {
         /// What became of it, and why.
         change: String,
     },
+    /// Something happened to a service's containers, or was done about one.
+    Containers {
+        /// The one that it is about; `None`: all of them.
+        container: Option<String>,
+        /// What, in words.
+        what: String,
+    },
 }
 
 /// What came of a command.
@@ -94,7 +101,8 @@ impl Entry {
             | Fact::Verdict(_)
             | Fact::Sample(_)
             | Fact::Config { .. }
-            | Fact::Ejection { .. } => None,
+            | Fact::Ejection { .. }
+            | Fact::Containers { .. } => None,
         }
     }
 
@@ -120,6 +128,7 @@ impl Fact {
             Self::Sample(_) => "sample",
             Self::Config { .. } => "config",
             Self::Ejection { .. } => "ejection",
+            Self::Containers { .. } => "containers",
         }
     }
 
@@ -143,6 +152,9 @@ impl Fact {
             Self::Ejection { version, endpoint, change } => serde_json::to_string(
                 &serde_json::json!({ "version": version, "endpoint": endpoint, "change": change }),
             ),
+            Self::Containers { container, what } => {
+                serde_json::to_string(&serde_json::json!({ "container": container, "what": short(what) }))
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ pub struct Told {
     pub id: u64,
     /// When (RFC 3339).
     pub at: String,
-    /// `transition` | `command` | `verdict` | `ejection`, or what a newer Adit wrote.
+    /// `transition` | `command` | `verdict` | `ejection` | `containers`, or what a newer Adit wrote.
     pub kind: String,
     /// In words.
     pub text: String,
@@ -139,7 +139,7 @@ pub struct EventRecord {
     pub service: Option<ServiceName>,
     /// In which rollout.
     pub rollout: Option<u64>,
-    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection`.
+    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection` | `containers`.
     pub kind: String,
     /// Whose doing; `None`: Adit's own.
     pub who: Option<String>,
@@ -214,6 +214,7 @@ fn words(kind: &str, record: &Value) -> (String, bool) {
         "command" => command(record),
         "config" => config(record),
         "ejection" => ejection(record),
+        "containers" => containers(record),
         _ => None,
     };
     told.map_or_else(|| (format!("{kind}: {record}"), false), |text| (text, true))
@@ -247,6 +248,14 @@ fn config(record: &Value) -> Option<String> {
 fn ejection(record: &Value) -> Option<String> {
     let word = |key: &str| record.get(key).and_then(Value::as_str);
     Some(format!("{} of {} {}", word("endpoint")?, word("version")?, word("change")?))
+}
+
+fn containers(record: &Value) -> Option<String> {
+    let what = record.get("what")?.as_str()?;
+    Some(match record.get("container").and_then(Value::as_str) {
+        Some(container) => format!("container {container}: {what}"),
+        None => what.to_owned(),
+    })
 }
 
 /// As SQLite keeps a moment.

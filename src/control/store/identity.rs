@@ -1,6 +1,8 @@
 //! Which build a version name stands for: once seen, for ever.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Store, StoreError, micros};
 use crate::config::build::digest;
@@ -58,30 +60,76 @@ impl Store {
     ) -> Result<Identity, StoreError> {
         Ok(match self.known_build(service, version)? {
             Some(known) => compare(&known, build),
-            None if build.image.is_none() && build.revision.is_none() => Identity::Known,
+            None if says_nothing(build) => Identity::Known,
             None => Identity::New,
         })
+    }
+
+    /// All builds that version names were seen with.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(crate) fn builds(
+        &self,
+    ) -> Result<BTreeMap<ServiceName, BTreeMap<VersionName, Build>>, StoreError> {
+        let sql = format!("SELECT {BUILD}, service, version FROM identities");
+        let rows = self.read(&sql, [], |row| {
+            Ok((row.get::<_, String>(5)?, row.get::<_, String>(6)?, read_build(row)?))
+        })?;
+        let mut builds: BTreeMap<ServiceName, BTreeMap<VersionName, Build>> = BTreeMap::new();
+        for (service, version, build) in rows {
+            builds.entry(service.as_str().into()).or_default().insert(version.as_str().into(), build);
+        }
+        Ok(builds)
     }
 
     fn known_build(&self, service: &ServiceName, version: &VersionName) -> Result<Option<Build>, StoreError> {
         self.connection
             .query_row(
-                "SELECT image, revision FROM identities WHERE service = ?1 AND version = ?2",
+                &format!("SELECT {BUILD} FROM identities WHERE service = ?1 AND version = ?2"),
                 params![service.as_str(), version.as_str()],
-                |row| {
-                    // An empty image: only the commit is known.
-                    let image = Some(row.get::<_, String>(0)?).filter(|image| !image.is_empty());
-                    Ok(Build { image, revision: row.get(1)?, ..Build::default() })
-                },
+                read_build,
             )
             .optional()
             .map_err(|cause| StoreError::sqlite(&self.path, cause))
     }
 }
 
-/// What `now` is to a name that was seen with `known`.
-fn compare(known: &Build, now: &Build) -> Identity {
+/// What is kept of a build, in the order that [`read_build`] reads it.
+const BUILD: &str = "image, revision, image_id, created, source";
+
+fn read_build(row: &Row<'_>) -> rusqlite::Result<Build> {
+    // An empty image: only the commit is known.
+    let image = Some(row.get::<_, String>(0)?).filter(|image| !image.is_empty());
+    Ok(Build {
+        image,
+        revision: row.get(1)?,
+        image_id: row.get(2)?,
+        created: row.get(3)?,
+        source: row.get(4)?,
+    })
+}
+
+fn says_nothing(build: &Build) -> bool {
+    build.image.is_none() && build.revision.is_none() && build.image_id.is_none()
+}
+
+/// What `now` is to a name that was seen with `known`. The engine's id of an image decides where both have it: it is the
+/// digest of what is in the image.
+pub(crate) fn compare(known: &Build, now: &Build) -> Identity {
     let said = |build: &Build| build.image.clone().unwrap_or_default();
+    match (&known.image_id, &now.image_id) {
+        (Some(before), Some(id)) if before != id => {
+            let said = |build: &Build, id: &str| format!("{} ({id})", said(build));
+            return Identity::Conflict { now: said(now, id), known: said(known, before) };
+        }
+        (Some(_), Some(_)) => return Identity::Known,
+        // What says which image it is says more than what was known, unless that says the contrary.
+        (None, Some(_)) if known.digest().is_none() || known.digest() == now.digest() => {
+            return Identity::New;
+        }
+        (None | Some(_), None) | (None, Some(_)) => {}
+    }
     match (known.digest(), now.digest()) {
         (Some(before), Some(digest)) if before != digest => {
             return Identity::Conflict { now: said(now), known: said(known) };
@@ -107,18 +155,30 @@ pub(super) fn remember(
     (service, version): (&ServiceName, &VersionName),
     build: &Build,
 ) -> rusqlite::Result<()> {
-    if build.image.is_none() && build.revision.is_none() {
+    if says_nothing(build) {
         return Ok(());
     }
     let image = build.image.as_deref().unwrap_or_default();
     let is_digest = build.image.as_deref().and_then(digest).is_some();
     connection
         .execute(
-            "INSERT INTO identities (service, version, image, first_seen, revision) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO identities (service, version, image, first_seen, revision, image_id, created, source)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?7, ?8, ?9)
              ON CONFLICT (service, version) DO UPDATE SET
                  image = CASE WHEN ?6 OR (?3 <> '' AND instr(image, '@') = 0) THEN ?3 ELSE image END,
-                 revision = coalesce(revision, ?5)",
-            params![service.as_str(), version.as_str(), image, micros(at), build.revision, is_digest],
+                 revision = coalesce(revision, ?5), image_id = coalesce(image_id, ?7),
+                 created = coalesce(created, ?8), source = coalesce(source, ?9)",
+            params![
+                service.as_str(),
+                version.as_str(),
+                image,
+                micros(at),
+                build.revision,
+                is_digest,
+                build.image_id,
+                build.created,
+                build.source
+            ],
         )
         .map(|_| ())
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING];
+const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING, IMAGES];
 
 const FIRST: &str = "
     CREATE TABLE machines (
@@ -102,6 +102,13 @@ const STANDING: &str = "
         why     TEXT,
         PRIMARY KEY (service, version, address)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Names that containers stood for are known by their image, whatever its tags say.
+const IMAGES: &str = "
+    ALTER TABLE identities ADD COLUMN image_id TEXT;
+    ALTER TABLE identities ADD COLUMN created TEXT;
+    ALTER TABLE identities ADD COLUMN source TEXT;
 ";
 
 /// For another process's lock.

@@ -100,6 +100,11 @@ impl Rollout {
         self.canary_presence == Presence::Ready
     }
 
+    /// Whether stable had a ready endpoint and has none any more.
+    pub fn stable_lost(&self) -> bool {
+        matches!(self.stable_presence, Presence::Missing { .. })
+    }
+
     /// The current step from 1; 0 before the first. At a weight set by hand: the last step that is not above it.
     pub fn step(&self) -> usize {
         match self.phase.place() {

@@ -12,6 +12,8 @@ pub enum Event<'a> {
     Restarted,
     /// This release is wanted (also when that is nothing new).
     Wanted(Wanted<'a>),
+    /// The same, said by containers.
+    Came(Wanted<'a>, Came<'a>),
     /// Which of the two versions has a ready endpoint. Tell it every turn: what waits for the canary goes on then.
     /// Repeating it is free.
     Readiness {
@@ -41,6 +43,15 @@ pub struct Wanted<'a> {
     /// Divides clients in a rollout that starts now: the same for the same service and
     /// [`Machine::next_number`](super::Machine::next_number), on every replica.
     pub salt: (u64, u64),
+}
+
+/// The container that made its version the wanted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Came<'a> {
+    /// Its name.
+    pub container: &'a str,
+    /// What it was made from.
+    pub image: &'a str,
 }
 
 /// What an operator tells the rollout to do.

@@ -13,7 +13,9 @@ mod verdicts;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Cause, End, Ended, Event, Phase, PhaseName, Presence, Reason, Refused, Rollout, Wanted};
+use super::{
+    Action, Came, Cause, End, Ended, Event, Phase, PhaseName, Presence, Reason, Refused, Rollout, Wanted,
+};
 use crate::domain::{Timestamp, VersionName, Weight};
 
 /// Which version of a service is stable, and the rollout under way.
@@ -58,7 +60,8 @@ impl Machine {
         self.now = now;
         match event {
             Event::Restarted => self.restarted(now),
-            Event::Wanted(wanted) => self.wanted(now, wanted),
+            Event::Wanted(wanted) => self.wanted(now, wanted, None),
+            Event::Came(wanted, came) => self.wanted(now, wanted, Some(came)),
             Event::Readiness { canary, stable } => self.readiness(now, canary, stable),
             Event::Evidence(judgement) => self.evidence(now, judgement),
             Event::Time => self.time(now),
@@ -167,14 +170,16 @@ impl Machine {
         rollout.see_canary(now, Presence::Missing { since: now }, Reason::Restarted)
     }
 
-    fn wanted(&mut self, now: Timestamp, wanted: Wanted<'_>) -> Vec<Action> {
+    fn wanted(&mut self, now: Timestamp, wanted: Wanted<'_>, came: Option<Came<'_>>) -> Vec<Action> {
         if *wanted.release == self.wanted {
             return Vec::new();
         }
         self.wanted = wanted.release.clone();
         self.aborted = false;
         if self.wanted == self.stable {
-            let actions = self.end(now, End::Aborted, Reason::ReleaseWithdrawn.into());
+            let withdrawn =
+                if came.is_some() { Reason::ContainersWithdrawn } else { Reason::ReleaseWithdrawn };
+            let actions = self.end(now, End::Aborted, withdrawn.into());
             return if actions.is_empty() { vec![Action::Save] } else { actions };
         }
         // An undo is already on the way to it.
@@ -183,7 +188,11 @@ impl Machine {
         }
         let by = self.wanted.clone();
         let mut actions = self.end(now, End::Superseded, Reason::Superseded { by }.into());
-        actions.extend(self.start(now, wanted, Reason::ReleaseChanged));
+        let why = came.map_or(Reason::ReleaseChanged, |came| Reason::ContainerCame {
+            container: came.container.to_owned(),
+            image: came.image.to_owned(),
+        });
+        actions.extend(self.start(now, wanted, why));
         actions
     }
 

@@ -23,7 +23,7 @@ pub use check::{
     Check, Course, Measured, NoData, Placeholder, Reading, Source, Standing, Subject, held_back, with_checks,
 };
 pub use decision::{Decision, StepProgress, decide};
-pub use events::{Action, Event, Judgement, Operator, Transition, Wanted};
+pub use events::{Action, Came, Event, Judgement, Operator, Transition, Wanted};
 pub use hook::{Gate, GateAnswer, Hook, HookPoint, Otherwise};
 pub use judge::{Judge, SplitMode, StepChange};
 pub use machine::Machine;

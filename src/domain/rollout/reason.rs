@@ -13,6 +13,13 @@ use crate::domain::{VersionName, Weight};
 pub enum Reason {
     /// `release` names another version than stable.
     ReleaseChanged,
+    /// A container of another version than stable came.
+    ContainerCame {
+        /// Its name.
+        container: String,
+        /// What it was made from, as whoever created it wrote it.
+        image: String,
+    },
     /// An operator did it.
     Operator(Ordered),
     /// The program started again; what is timed and the step's evidence start anew.
@@ -84,6 +91,8 @@ pub enum Reason {
     },
     /// `release` names stable again.
     ReleaseWithdrawn,
+    /// The canary's containers were removed, or those of stable came anew.
+    ContainersWithdrawn,
 }
 
 /// What an operator did.
@@ -182,6 +191,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReleaseChanged => f.write_str("release changed"),
+            Self::ContainerCame { container, image } => write!(f, "container {container} (image {image}) came"),
             Self::Operator(ordered) => write!(f, "operator: {ordered}"),
             Self::Restarted => f.write_str("adit started again; the step's evidence starts anew"),
             Self::CanaryReady => f.write_str("canary is ready"),
@@ -215,6 +225,7 @@ impl fmt::Display for Reason {
             Self::NotReadyInTime => f.write_str("canary was not ready within ready_timeout"),
             Self::Superseded { by } => write!(f, "replaced by the newer release {by}"),
             Self::ReleaseWithdrawn => f.write_str("release was set back to stable"),
+            Self::ContainersWithdrawn => f.write_str("by its containers stable is wanted again"),
         }
     }
 }

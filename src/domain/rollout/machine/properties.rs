@@ -251,6 +251,7 @@ fn gives_leave(record: &Transition) -> bool {
         Reason::Operator(_) => true,
         // The first step: the operator ordered it with the release.
         Reason::CanaryReady => record.from == PhaseName::Waiting && record.step == 1,
+        Reason::ContainerCame { .. } | Reason::ContainersWithdrawn => false,
         Reason::ReleaseChanged | Reason::Restarted | Reason::CanaryLost | Reason::CanaryBack => false,
         // Nobody is left to go back to, and it is an end, not a rise.
         Reason::StableGone => true,
