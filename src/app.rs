@@ -90,6 +90,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
         keyrings: keyrings.clone(),
+        restarts: None,
     };
     let shared = Shared {
         live: around.live.clone(),

@@ -29,6 +29,7 @@ use crate::domain::routing::{Matcher, Snapshot};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, Timestamp};
 use crate::health::{Probes, Report};
+use crate::provider::docker::Restart;
 use crate::provider::{Found, Names};
 use crate::telemetry::Metrics;
 use crate::tls::Keyrings;
@@ -59,6 +60,8 @@ pub struct Surroundings {
     pub listeners: Vec<String>,
     /// What the listeners show of themselves, for status.
     pub keyrings: Arc<Keyrings>,
+    /// Where containers are restarted; `None`: there is no engine.
+    pub restarts: Option<mpsc::Sender<Restart>>,
 }
 
 /// The one writer.
