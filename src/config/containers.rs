@@ -3,10 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::spec::{Build, Spec, VersionSpec};
+use super::spec::{Build, ServiceSpec, Spec, VersionSpec};
 use crate::domain::container::Sighting;
-use crate::domain::{ServiceName, VersionName};
+use crate::domain::{ServiceName, Timestamp, VersionName};
+
+/// Brings containers and the config together. What it remembers between two calls saves work, and is what a service
+/// without containers was last.
+#[derive(Debug, Default)]
+pub struct Containers {
+    /// Services as they were last, to give back the same one when nothing changed.
+    last: BTreeMap<ServiceName, Arc<ServiceSpec>>,
+}
 
 /// What is known of a service whose containers are looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,10 +34,35 @@ pub struct Standing {
 /// What is wanted, with the containers in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// The config, its services filled up with containers, and the services that only containers name.
+    /// The config, its services filled up with containers, and the services that only containers name. What is left in
+    /// [`Spec::waiting`] has no container yet.
     pub spec: Spec,
-    /// What is to be said about containers and labels, in a fixed order.
+    /// What is to be said about containers and labels, in a fixed order, each once.
     pub notices: Vec<Notice>,
+    /// Where each container that is served went, by its id; those that are not running are among them.
+    pub placed: BTreeMap<String, Placed>,
+    /// Why each other container that asks to be served is not, by its id.
+    pub left_out: BTreeMap<String, String>,
+    /// When each version came, of the services that have containers: the oldest of its containers was created then.
+    /// Versions of the config came at the beginning of time.
+    pub came: BTreeMap<ServiceName, BTreeMap<VersionName, Timestamp>>,
+    /// Services of which nothing was recorded and whose first version is wanted now: as soon as it is recorded as stable
+    /// there is a later one to release, so ask again.
+    pub unsettled: BTreeSet<ServiceName>,
+    /// Services that neither the config nor a container names any more: they stay as they were, without endpoints, until
+    /// they are forgotten ([`Containers::forget`]).
+    pub lingering: BTreeSet<ServiceName>,
+}
+
+/// Where a container belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its version.
+    pub version: VersionName,
+    /// Its endpoint; `None` while it has no address, as one that has ended.
+    pub address: Option<SocketAddr>,
 }
 
 /// Something about a container that people should know.
@@ -45,10 +80,30 @@ pub struct Notice {
     pub wrong: bool,
 }
 
-/// The config and the containers, merged.
-pub fn desired(file: &Spec, _sighting: &Sighting, _standings: &BTreeMap<ServiceName, Standing>) -> Desired {
-    let _services: BTreeSet<&ServiceName> = file.services.keys().collect();
-    Desired { spec: file.clone(), notices: Vec::new() }
+impl Containers {
+    /// The config and the containers, merged. The same question has the same answer, but for services that linger: they
+    /// are what they were when it was last asked.
+    pub fn desired(
+        &mut self,
+        file: &Spec,
+        _sighting: &Sighting,
+        _standings: &BTreeMap<ServiceName, Standing>,
+    ) -> Desired {
+        Desired {
+            spec: file.clone(),
+            notices: Vec::new(),
+            placed: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            came: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            lingering: BTreeSet::new(),
+        }
+    }
+
+    /// A service that lingers does so no longer.
+    pub fn forget(&mut self, service: &ServiceName) {
+        self.last.remove(service);
+    }
 }
 
 impl fmt::Display for Notice {

@@ -45,6 +45,7 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
             .into_iter()
             .map(|service| (service.name.clone(), Arc::new(service)))
             .collect::<BTreeMap<_, _>>(),
+        waiting: BTreeMap::new(),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Spec {
     pub listeners: Vec<Listener>,
     /// The services by name.
     pub services: BTreeMap<ServiceName, Arc<ServiceSpec>>,
+    /// Services that can't be served before a container brings them a version: the config names none, or not the wanted
+    /// one. What has no version at all has an empty [`Traffic::Weights`].
+    pub waiting: BTreeMap<ServiceName, Arc<ServiceSpec>>,
 }
 
 /// What becomes of a request's log line.
@@ -278,6 +281,7 @@ impl Spec {
             docker: None,
             listeners: vec![Listener::plain(listen)],
             services: BTreeMap::from([(service, Arc::new(spec))]),
+            waiting: BTreeMap::new(),
         }
     }
 }
