@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::compile;
+use super::containers::Merged;
 use super::control::{Control, Scope};
 use super::deploy::{Deployments, clash, overlay};
 use super::handle::{CommandError, ReloadError, Reloaded};
 use super::service::{Release, ServiceState};
 use super::store::{By, Identity, StoreError};
 use crate::config::spec::{Build, EndpointAddress, Listener, ServiceSpec, Spec, Traffic};
-use crate::domain::rollout::{Event, Machine, Operator, Wanted};
+use crate::domain::rollout::{Came, Event, Machine, Operator, Wanted};
 use crate::domain::{ServiceName, Timestamp, VersionName};
 
 impl Control {
@@ -24,10 +25,10 @@ impl Control {
     ) -> Result<Reloaded, ReloadError> {
         let outcome = spec.map_err(ReloadError::Invalid).and_then(|spec| {
             self.refuse_what_needs_a_restart(&spec)?;
-            let wanted = overlay(&spec, &self.deployments_under(&spec));
-            self.refuse_without_stable(&wanted)?;
-            refuse_clashes(&wanted)?;
-            self.apply(*spec)
+            let merged = self.merge(&spec);
+            self.refuse_without_stable(&merged.spec)?;
+            refuse_clashes(&merged.spec)?;
+            self.apply(*spec, merged)
         });
         self.around.metrics.reload(outcome.is_ok());
         self.note_config(&outcome, by);
@@ -51,7 +52,8 @@ impl Control {
     /// # Errors
     /// When it can't be applied, or what follows from it can't be saved.
     pub fn begin(&mut self, spec: Spec) -> Result<(), String> {
-        match self.apply(spec) {
+        let merged = self.merge(&spec);
+        match self.apply(spec, merged) {
             Ok(_) => {
                 // No reason not to serve at all; a reload with such a config is refused.
                 if let Err(ReloadError::Refused(why)) = refuse_clashes(&self.spec) {
@@ -65,26 +67,25 @@ impl Control {
         }
     }
 
-    /// Applies a config, with what was deployed over it, and publishes it.
-    pub(crate) fn apply(&mut self, file: Spec) -> Result<Reloaded, ReloadError> {
-        let deployments = self.deployments_under(&file);
-        let spec = overlay(&file, &deployments);
-        self.refuse_changed_builds(&spec)?;
-        self.keep(deployments)?;
+    /// Applies a config, with the containers in it and what was deployed over it, and publishes it.
+    fn apply(&mut self, file: Spec, merged: Merged) -> Result<Reloaded, ReloadError> {
+        // What containers bring is a fact; a build that was written can be refused.
+        self.refuse_changed_builds(&overlay(&file, &merged.deployments))?;
+        self.keep(&merged.deployments)?;
         self.file = file;
-        self.install(spec);
+        self.take_over(merged);
         self.turn(Scope::All);
         let problems = self.problems.store.iter().cloned().collect();
         Ok(Reloaded { generation: self.generation, problems })
     }
 
     /// What the config took the place of is no longer deployed.
-    fn keep(&mut self, deployments: BTreeMap<ServiceName, Deployments>) -> Result<(), ReloadError> {
+    pub(crate) fn keep(&mut self, deployments: &BTreeMap<ServiceName, Deployments>) -> Result<(), ReloadError> {
         let now = self.around.clock.now();
         for (name, record) in deployments {
-            if self.deployments.get(&name) != Some(&record) {
-                self.store.keep_deployments(now, &name, &record).map_err(refused)?;
-                self.deployments.insert(name, record);
+            if self.deployments.get(name) != Some(record) {
+                self.store.keep_deployments(now, name, record).map_err(refused)?;
+                self.deployments.insert(name.clone(), record.clone());
             }
         }
         Ok(())
@@ -98,13 +99,19 @@ impl Control {
             self.remove(name);
         }
         for (name, wanted) in &spec.services {
+            // What stays as it is, is not looked at: an event of one container is no reason to touch all services.
+            if self.services.get(name).is_some_and(|service| same(&service.spec, wanted)) {
+                continue;
+            }
             self.change_traffic(name, wanted);
             let service =
                 self.services.entry(name.clone()).or_insert_with(|| ServiceState::new(wanted.clone()));
             service.respecify(wanted.clone(), &mut self.slots, self.around.workers);
             service.hold = self.holds.of(name);
         }
-        self.matcher = Arc::new(compile::matcher(spec.services.values().map(AsRef::as_ref)));
+        if !same_routes(&self.spec, &spec) {
+            self.matcher = Arc::new(compile::matcher(spec.services.values().map(AsRef::as_ref)));
+        }
         self.resolver.reconcile(dns_names(&spec));
         self.spec = spec;
         self.reconcile();
@@ -190,10 +197,13 @@ impl Control {
     ) -> Result<(), CommandError> {
         let Some(spec) = self.services.get(name).map(|service| service.spec.clone()) else { return Ok(()) };
         let Traffic::Release(release) = &spec.traffic else { return Ok(()) };
+        let released = by.is_none() && self.is_released_by_containers(name);
+        let container = released.then(|| self.who_came(name, release).cloned()).flatten();
+        let came = container.as_ref().map(|it| Came { container: &it.name, image: &it.image.reference });
         self.decide(name, by, |machine| {
             let salt = compile::salt(name, machine.next_number());
             let wanted = Wanted { release, plan: &spec.rollout, salt };
-            Ok(machine.on(now, Event::Wanted(wanted)))
+            Ok(machine.on(now, came.map_or(Event::Wanted(wanted), |came| Event::Came(wanted, came))))
         })
     }
 
@@ -285,6 +295,18 @@ impl Control {
         }
         Ok(())
     }
+}
+
+fn same(one: &Arc<ServiceSpec>, other: &Arc<ServiceSpec>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+/// Whether requests find the same services in the same places.
+fn same_routes(one: &Spec, other: &Spec) -> bool {
+    one.services.len() == other.services.len()
+        && one.services.values().zip(other.services.values()).all(|(one, other)| {
+            Arc::ptr_eq(one, other) || (one.name == other.name && one.routes == other.routes)
+        })
 }
 
 fn same_doors(now: &[Listener], wanted: &[Listener]) -> bool {

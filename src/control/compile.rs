@@ -53,7 +53,7 @@ fn split(state: &ServiceState, versions: &[Version]) -> Split {
             let arm = |name: &VersionName, weight: Weight, role| {
                 index(name).map(|version| Arm { version, weight, role })
             };
-            let weight = release.machine.weight();
+            let weight = release.weight_in_force();
             let canary = release.machine.rollout().and_then(|it| arm(&it.canary, weight, Role::Canary));
             let rest = if canary.is_some() { weight.rest() } else { Weight::FULL };
             let stable = arm(release.machine.stable(), rest, Role::Stable);

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::containers::Containers;
 use super::deploy::Deployments;
 use super::describe;
 use super::drain::Drains;
@@ -76,10 +77,13 @@ pub struct Control {
     pub(crate) spec: Spec,
     /// The config alone.
     pub(crate) file: Spec,
+    /// The config, with the containers in it.
+    pub(crate) base: Spec,
     pub(crate) deployments: BTreeMap<ServiceName, Deployments>,
     pub(crate) services: BTreeMap<ServiceName, ServiceState>,
     /// What the container engine said last; `None`: none is configured, or it has not been heard yet.
     pub(crate) sighting: Option<Sighting>,
+    pub(crate) containers: Containers,
     pub(crate) names: Addresses,
     pub(crate) slots: Slots,
     pub(crate) matcher: Arc<Matcher>,
@@ -135,9 +139,10 @@ impl Control {
     ) -> Result<Self, String> {
         let recorded = store.load().map_err(|error| error.to_string())?;
         let deployments = store.deployments().map_err(|error| error.to_string())?;
-        let nothing = Spec { services: BTreeMap::new(), ..spec };
+        let nothing = Spec { services: BTreeMap::new(), waiting: BTreeMap::new(), ..spec };
         let holds = Holds::recorded(&store).map_err(|error| error.to_string())?;
         let drains = Drains::recorded(&store).map_err(|error| error.to_string())?;
+        let containers = Containers::knowing(store.builds().map_err(|error| error.to_string())?);
         let (reporter, reports) = mpsc::channel(REPORTS);
         let (finder, found) = mpsc::channel(REPORTS);
         let unrouted = around.live.load().unrouted.clone();
@@ -149,12 +154,14 @@ impl Control {
             store,
             recorded,
             file: nothing.clone(),
+            base: nothing.clone(),
             spec: nothing,
             deployments,
             holds,
             drains,
             services: BTreeMap::new(),
             sighting: None,
+            containers,
             names: Addresses::new(),
             slots: Slots::default(),
             matcher: Arc::default(),
@@ -280,6 +287,16 @@ impl Control {
         self.take_up_drains();
         self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
         self.check_awaited();
+    }
+
+    /// Has the endpoints checked soon whose containers have become good.
+    fn check_awaited(&mut self) {
+        let versions = self.services.values_mut().flat_map(|service| service.versions.values_mut());
+        for endpoint in versions.flat_map(|version| &mut version.endpoints) {
+            if std::mem::take(&mut endpoint.awaited) {
+                self.probes.hurry(endpoint.id);
+            }
+        }
     }
 
     fn deadline(&self) -> Timestamp {

@@ -66,7 +66,7 @@ impl Control {
         if self.deployments.get(name) != Some(&next) {
             self.store.keep_deployments(now, name, &next).map_err(|error| not_saved(&error.to_string()))?;
             self.deployments.insert(name.clone(), next);
-            self.install(overlay(&self.file, &self.deployments));
+            self.install(overlay(&self.base, &self.deployments));
         }
         let started = self.start_deployed(name, by, now);
         self.turn(Scope::All);
@@ -81,7 +81,7 @@ impl Control {
         order: &DeployOrder,
         now: Timestamp,
     ) -> Result<Deployments, DeployError> {
-        let (Some(file), Some(machine)) = (self.file.services.get(name), self.machine_of(name)) else {
+        let (Some(file), Some(machine)) = (self.base.services.get(name), self.machine_of(name)) else {
             return Err(CommandError::UnknownService(String::new()).into());
         };
         let record = self.deployments.get(name).cloned().unwrap_or_default().current(file, Some(machine));

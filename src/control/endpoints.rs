@@ -203,7 +203,10 @@ impl VersionState {
     }
 
     /// The probes that the endpoints need.
-    pub(crate) fn probes(&self, service: &ServiceSpec) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+    pub(crate) fn probes<'a>(
+        &'a self,
+        service: &'a ServiceSpec,
+    ) -> impl Iterator<Item = (EndpointId, ProbePlan)> + use<'a> {
         let spec = self.spec.health.as_ref().unwrap_or(&service.health);
         self.endpoints.iter().filter(|endpoint| endpoint.can_be_asked()).map(move |endpoint| {
             let plan = ProbePlan {

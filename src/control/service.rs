@@ -42,6 +42,8 @@ pub(crate) struct Release {
     pub(crate) times: StableTimes,
     /// The verdict so far, or the last one, with the number of its rollout.
     judgement: Option<(u64, Judgement)>,
+    /// Since when nothing is left of stable, during a rollout.
+    pub(crate) stable_gone: Option<Timestamp>,
     /// How the checks of the rollout under way stand.
     pub(crate) checks: CheckBook,
     /// Whether the store has the machine as it is.
@@ -218,6 +220,7 @@ impl Release {
             evidence: None,
             times: StableTimes::default(),
             judgement: None,
+            stable_gone: None,
             checks: CheckBook::default(),
             saved: false,
             unsaved: Vec::new(),
@@ -236,11 +239,12 @@ impl Release {
         for action in actions {
             match (action, self.machine.rollout()) {
                 (Action::OpenEpoch { weight, step }, Some(rollout)) => {
+                    let weight = self.in_force(*weight);
                     let evidence = self.evidence.get_or_insert_with(|| {
                         let (plan, affinity) = (&rollout.plan, &policy.affinity);
                         Evidence::new(&Subject { plan, affinity, routes: &spec.routes }, workers, now)
                     });
-                    evidence.open(*weight, *step, &self.times, now);
+                    evidence.open(weight, *step, &self.times, now);
                 }
                 (Action::CloseEpoch, _) => self.evidence = None,
                 (Action::OpenEpoch { .. } | Action::Record(_) | Action::Save, _) => {}
@@ -256,7 +260,7 @@ impl Release {
         let assessment = evidence.assess(now);
         let decision = rollout.decide(now, &assessment);
         let judgement = Judgement { decision, verdict: assessment.verdict(&rollout.plan.analysis) };
-        let judgement = self.with_checks(judgement, now);
+        let judgement = self.without_stable(self.with_checks(judgement, now), now);
         self.remember(judgement)
     }
 

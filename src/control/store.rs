@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use identity::Identity;
+pub(crate) use identity::compare;
 pub(crate) use standing::{DrainRecord, HoldRecord};
 
 use super::journal::Entry;

@@ -28,6 +28,10 @@ impl Control {
             self.eject(name);
             self.advance(name);
         }
+        if scope == Scope::All {
+            self.let_lingering_go();
+        }
+        self.follow_rollouts();
         self.publish();
         self.reach_out();
         if scope == Scope::All {
@@ -80,7 +84,7 @@ impl Control {
     }
 
     /// Tells the service's machine all that may move it.
-    fn advance(&mut self, name: &ServiceName) {
+    pub(crate) fn advance(&mut self, name: &ServiceName) {
         let now = self.around.clock.now();
         self.save_what_is_unsaved(name, now);
         self.want(name, now);
@@ -91,6 +95,7 @@ impl Control {
         let readiness = service.readiness();
         // A decision that could not be saved is not made; the next turn comes to it again.
         let _made = self.decide(name, None, |machine| Ok(machine.on(now, readiness)));
+        self.watch_stable(name, now);
         if let Some(judgement) = judgement {
             self.note_verdict(name, &judgement.verdict, now);
             let _made = self.decide(name, None, |machine| Ok(machine.on(now, Event::Evidence(judgement))));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::spec::EndpointAddress;
 use crate::control::endpoints::{EndpointState, Scene, Slots, VersionState};
 use crate::domain::container::{Container, Run, Sighting, Withheld};
 use crate::health::Condition;
@@ -24,6 +25,11 @@ impl VersionState {
                     continue;
                 }
                 (_, Some(new)) => endpoint.meet(new.clone()),
+                // The config names the address itself.
+                (Some(_), None) if self.spec.endpoints.contains(&EndpointAddress::Ip(endpoint.address)) => {
+                    endpoint.container = None;
+                    endpoint.tell_workers();
+                }
                 (Some(_), None) => endpoint.lose_sight(scene.sighting),
                 (None, None) => {}
             }
