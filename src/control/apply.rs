@@ -8,13 +8,14 @@ use tracing::{info, warn};
 use super::compile;
 use super::containers::Merged;
 use super::control::{Control, Scope};
-use super::deploy::{Deployments, clash, overlay};
+use super::deploy::{Deployments, overlay};
 use super::handle::{CommandError, ReloadError, Reloaded};
+use super::refuse::{refuse_clashes, refused};
 use super::service::{Release, ServiceState};
-use super::store::{By, Identity, StoreError};
-use crate::config::spec::{Build, EndpointAddress, Listener, ServiceSpec, Spec, Traffic};
+use super::store::By;
+use crate::config::spec::{EndpointAddress, ServiceSpec, Spec, Traffic};
 use crate::domain::rollout::{Came, Event, Machine, Operator, Wanted};
-use crate::domain::{ServiceName, Timestamp, VersionName};
+use crate::domain::{ServiceName, Timestamp};
 
 impl Control {
     /// Takes over what is wanted now, or says why not. A refused spec changes nothing.
@@ -80,7 +81,10 @@ impl Control {
     }
 
     /// What the config took the place of is no longer deployed.
-    pub(crate) fn keep(&mut self, deployments: &BTreeMap<ServiceName, Deployments>) -> Result<(), ReloadError> {
+    pub(crate) fn keep(
+        &mut self,
+        deployments: &BTreeMap<ServiceName, Deployments>,
+    ) -> Result<(), ReloadError> {
         let now = self.around.clock.now();
         for (name, record) in deployments {
             if self.deployments.get(name) != Some(record) {
@@ -238,63 +242,6 @@ impl Control {
             service.dissolve(&mut self.slots);
         }
     }
-
-    /// A config that takes away the version users have would be an outage, or a switch that nobody judged.
-    fn refuse_without_stable(&self, spec: &Spec) -> Result<(), ReloadError> {
-        for (name, service) in &self.services {
-            let Some(wanted) = spec.services.get(name) else { continue };
-            let Some(release) = &service.release else { continue };
-            let stable = release.machine.stable();
-            if matches!(wanted.traffic, Traffic::Release(_)) && !wanted.versions.contains_key(stable) {
-                return Err(ReloadError::Refused(format!(
-                    "services.{name}: {stable} is stable, users have it now; keep `versions.{stable}` beside the new version \
-                     until the rollout is promoted (`adit promote {name} --full` does it at once)"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn refuse_what_needs_a_restart(&self, spec: &Spec) -> Result<(), ReloadError> {
-        let now = &self.spec;
-        let changed: Vec<_> = [
-            ("workers", now.workers != spec.workers),
-            ("drain", now.drain != spec.drain),
-            ("access_log", now.access_log != spec.access_log),
-            ("admin", now.admin != spec.admin),
-            ("state", now.state_dir != spec.state_dir),
-            ("listeners", !same_doors(&now.listeners, &spec.listeners)),
-        ]
-        .into_iter()
-        .filter_map(|(key, changed)| changed.then_some(key))
-        .collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        Err(ReloadError::Refused(format!(
-            "{} can't be changed by a reload; restart adit to change it, or set it back",
-            changed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-        )))
-    }
-
-    /// A version name seen with another image or commit is a different build.
-    fn refuse_changed_builds(&mut self, spec: &Spec) -> Result<(), ReloadError> {
-        let now = self.around.clock.now();
-        // All are compared before any is remembered: a config that is refused leaves no trace.
-        for (name, version, build) in builds(spec) {
-            match self.store.compare(name, version, build).map_err(refused)? {
-                Identity::Known | Identity::New => {}
-                Identity::Conflict { now, known } => {
-                    let what = conflict_of_builds(version, &now, &known);
-                    return Err(ReloadError::Refused(format!("services.{name}.versions.{version}: {what}")));
-                }
-            }
-        }
-        for (name, version, build) in builds(spec) {
-            self.store.identify(now, name, version, build).map_err(refused)?;
-        }
-        Ok(())
-    }
 }
 
 fn same(one: &Arc<ServiceSpec>, other: &Arc<ServiceSpec>) -> bool {
@@ -307,41 +254,6 @@ fn same_routes(one: &Spec, other: &Spec) -> bool {
         && one.services.values().zip(other.services.values()).all(|(one, other)| {
             Arc::ptr_eq(one, other) || (one.name == other.name && one.routes == other.routes)
         })
-}
-
-fn same_doors(now: &[Listener], wanted: &[Listener]) -> bool {
-    now.len() == wanted.len() && now.iter().zip(wanted).all(|(now, wanted)| now.is_same_door(wanted))
-}
-
-fn refused(error: StoreError) -> ReloadError {
-    ReloadError::Refused(error.to_string())
-}
-
-/// What to say when `version` stood for another build before.
-pub(crate) fn conflict_of_builds(version: &VersionName, now: &str, known: &str) -> String {
-    format!(
-        "`{now}` is another build than the `{known}` that the name {version} was first seen with; give the new build a \
-         version name of its own"
-    )
-}
-
-/// A config and a deploy that are both fine can still name the same endpoint for two versions.
-fn refuse_clashes(spec: &Spec) -> Result<(), ReloadError> {
-    for (name, service) in &spec.services {
-        if let Some((endpoint, one, other)) = clash(service) {
-            return Err(ReloadError::Refused(format!(
-                "services.{name}: {endpoint} would be an endpoint of both {one} and {other}, one of which was deployed and is \
-                 in use; give the config's version other endpoints"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn builds(spec: &Spec) -> impl Iterator<Item = (&ServiceName, &VersionName, &Build)> {
-    spec.services.iter().flat_map(|(name, service)| {
-        service.versions.iter().map(move |(version, spec)| (name, version, &spec.build))
-    })
 }
 
 fn dns_names(spec: &Spec) -> BTreeSet<String> {

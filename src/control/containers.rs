@@ -128,8 +128,12 @@ impl Control {
                 return;
             }
             self.look_again();
-            let dirty: Vec<_> =
-                self.services.iter().filter(|(_, service)| service.dirty).map(|(name, _)| name.clone()).collect();
+            let dirty: Vec<_> = self
+                .services
+                .iter()
+                .filter(|(_, service)| service.dirty)
+                .map(|(name, _)| name.clone())
+                .collect();
             for name in &dirty {
                 self.advance(name);
             }
@@ -139,10 +143,14 @@ impl Control {
     /// Brings what is known of services up to date. What is wanted is stale when a service has other versions to keep, or
     /// wants another.
     fn refresh_standings(&mut self) {
-        let live = self.services.iter().filter_map(|(name, service)| Some((name, &service.release.as_ref()?.machine)));
+        let live = self
+            .services
+            .iter()
+            .filter_map(|(name, service)| Some((name, &service.release.as_ref()?.machine)));
         for (name, machine) in live.chain(&self.recorded) {
             let standing = self.containers.standings.entry(name.clone()).or_default();
-            self.containers.stale |= follow(standing, machine, self.base.services.get(name).map(AsRef::as_ref));
+            self.containers.stale |=
+                follow(standing, machine, self.base.services.get(name).map(AsRef::as_ref));
         }
     }
 
@@ -213,7 +221,8 @@ fn follow(standing: &mut Standing, machine: &Machine, base: Option<&ServiceSpec>
 fn yield_to_deployed(service: &mut Arc<ServiceSpec>, notices: &mut Vec<Notice>) {
     while let Some((endpoint, one, other)) = clash(service) {
         let EndpointAddress::Ip(address) = endpoint.clone() else { return };
-        let is_container = |version: &VersionName| service.versions[version].containers.contains_key(&address);
+        let is_container =
+            |version: &VersionName| service.versions[version].containers.contains_key(&address);
         let (yielding, deployed) = match (is_container(one), is_container(other)) {
             (_, true) => (other.clone(), one.clone()),
             (true, false) => (one.clone(), other.clone()),

@@ -19,6 +19,7 @@ use super::hold::Holds;
 use super::journal::{Journal, Outbox};
 use super::outside::Outside;
 use super::record::Pruned;
+use super::recover::Recoveries;
 use super::service::ServiceState;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
@@ -84,6 +85,7 @@ pub struct Control {
     /// What the container engine said last; `None`: none is configured, or it has not been heard yet.
     pub(crate) sighting: Option<Sighting>,
     pub(crate) containers: Containers,
+    pub(crate) recoveries: Recoveries,
     pub(crate) names: Addresses,
     pub(crate) slots: Slots,
     pub(crate) matcher: Arc<Matcher>,
@@ -162,6 +164,7 @@ impl Control {
             services: BTreeMap::new(),
             sighting: None,
             containers,
+            recoveries: Recoveries::default(),
             names: Addresses::new(),
             slots: Slots::default(),
             matcher: Arc::default(),

@@ -8,10 +8,10 @@ mod same_build;
 
 use std::net::SocketAddr;
 
-use super::apply::conflict_of_builds;
 use super::control::{Control, Scope};
 use super::describe;
 use super::handle::{CommandError, Verb};
+use super::refuse::conflict_of_builds;
 use super::report::ServiceStatus;
 use super::store::{By, Identity};
 use crate::config::spec::Spec;

@@ -107,8 +107,7 @@ impl VersionState {
         }
         let replaced = self.replaced();
         self.endpoints.retain(|endpoint| {
-            let stays =
-                !endpoint.leaving || (endpoint.container.is_none() && endpoint.usable() && !replaced);
+            let stays = !endpoint.leaving || (endpoint.container.is_none() && endpoint.usable() && !replaced);
             if !stays {
                 slots.give_back(endpoint.id);
             }

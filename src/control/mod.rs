@@ -19,6 +19,8 @@ pub mod journal;
 mod outside;
 mod pace;
 mod record;
+mod recover;
+mod refuse;
 pub mod report;
 mod service;
 mod store;

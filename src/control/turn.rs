@@ -30,6 +30,7 @@ impl Control {
         }
         if scope == Scope::All {
             self.let_lingering_go();
+            self.recover();
         }
         self.follow_rollouts();
         self.publish();

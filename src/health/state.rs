@@ -256,7 +256,11 @@ mod tests {
         let minute = START + PATIENCE;
         let mut state = CheckState::new(START);
         assert_eq!(state.pace(START, &spec), EAGER, "new");
-        assert_eq!(state.pace(START + Duration::from_secs(3), &spec), Duration::from_millis(300), "new for 3 s");
+        assert_eq!(
+            state.pace(START + Duration::from_secs(3), &spec),
+            Duration::from_millis(300),
+            "new for 3 s"
+        );
         assert_eq!(state.pace(START + Duration::from_secs(9), &spec), QUICK, "new for 9 s");
         assert_eq!(state.pace(minute, &spec), spec.interval, "new for a minute");
         state.record(START, passed(), &spec);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::config::containers::{Desired, Notice};
 use crate::config::spec::{Build, EndpointAddress, ServiceSpec};
-use crate::control::apply::conflict_of_builds;
 use crate::control::control::Control;
+use crate::control::refuse::conflict_of_builds;
 use crate::control::store::{Identity, compare};
 use crate::domain::{ServiceName, VersionName};
 
@@ -25,7 +25,11 @@ impl Control {
                 match known.and_then(|known| known.get(version)).map(|known| compare(known, &spec.build)) {
                     Some(Identity::Known) => {}
                     Some(Identity::Conflict { now, known }) => {
-                        refused.push((name.clone(), version.clone(), conflict_of_builds(version, &now, &known)));
+                        refused.push((
+                            name.clone(),
+                            version.clone(),
+                            conflict_of_builds(version, &now, &known),
+                        ));
                     }
                     Some(Identity::New) | None => {
                         news.push((name.clone(), version.clone(), spec.build.clone()));

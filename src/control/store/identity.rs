@@ -69,9 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(crate) fn builds(
-        &self,
-    ) -> Result<BTreeMap<ServiceName, BTreeMap<VersionName, Build>>, StoreError> {
+    pub(crate) fn builds(&self) -> Result<BTreeMap<ServiceName, BTreeMap<VersionName, Build>>, StoreError> {
         let sql = format!("SELECT {BUILD}, service, version FROM identities");
         let rows = self.read(&sql, [], |row| {
             Ok((row.get::<_, String>(5)?, row.get::<_, String>(6)?, read_build(row)?))
