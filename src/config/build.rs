@@ -7,6 +7,8 @@ use jiff::Timestamp;
 const LONGEST_IMAGE: usize = 512;
 /// Bytes of a revision: twice what the longest hash takes.
 const LONGEST_REVISION: usize = 256;
+/// Bytes of a source's URL.
+const LONGEST_SOURCE: usize = 512;
 
 /// An image reference: `registry.example/web:1.4.0`, `registry.example/web@sha256:…`.
 ///
@@ -29,6 +31,14 @@ pub(crate) fn image(text: &str) -> Result<String, String> {
 /// When it is empty, longer than 256 bytes, or not printable ASCII without spaces.
 pub(crate) fn revision(text: &str) -> Result<String, String> {
     word(text, "a revision", LONGEST_REVISION)
+}
+
+/// Where the source is: a URL, as an image's labels have it.
+///
+/// # Errors
+/// When it is empty, longer than 512 bytes, or not printable ASCII without spaces.
+pub(crate) fn source(text: &str) -> Result<String, String> {
+    word(text, "a source", LONGEST_SOURCE)
 }
 
 /// A moment (RFC 3339), levelled to UTC, so that two ways to write it are one.

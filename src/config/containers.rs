@@ -1,14 +1,28 @@
 //! Containers and their labels to meaning: which service and version each belongs to, where it is reached, and what its
 //! labels say of the service. Pure; what is wrong with a label is said as a [`Notice`] and hurts no other container.
 
+mod address;
+mod clashes;
+mod labels;
+mod members;
+mod merging;
+mod naming;
+mod reading;
+mod report;
+mod service;
+mod voices;
+mod wanted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::spec::{Build, ServiceSpec, Spec, VersionSpec};
-use crate::domain::container::Sighting;
+use crate::domain::container::{Container, Sighting};
 use crate::domain::{ServiceName, Timestamp, VersionName};
+use merging::Merging;
+use reading::Asked;
 
 /// Brings containers and the config together. What it remembers between two calls saves work, and is what a service
 /// without containers was last.
@@ -16,6 +30,14 @@ use crate::domain::{ServiceName, Timestamp, VersionName};
 pub struct Containers {
     /// Services as they were last, to give back the same one when nothing changed.
     last: BTreeMap<ServiceName, Arc<ServiceSpec>>,
+    /// Containers as they were read, by id.
+    read: BTreeMap<String, Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    container: Arc<Container>,
+    asked: Asked,
 }
 
 /// What is known of a service whose containers are looked at.
@@ -86,23 +108,36 @@ impl Containers {
     pub fn desired(
         &mut self,
         file: &Spec,
-        _sighting: &Sighting,
-        _standings: &BTreeMap<ServiceName, Standing>,
+        sighting: &Sighting,
+        standings: &BTreeMap<ServiceName, Standing>,
     ) -> Desired {
-        Desired {
-            spec: file.clone(),
-            notices: Vec::new(),
-            placed: BTreeMap::new(),
-            left_out: BTreeMap::new(),
-            came: BTreeMap::new(),
-            unsettled: BTreeSet::new(),
-            lingering: BTreeSet::new(),
+        self.read(sighting);
+        let mut merging = Merging::new(self, file, sighting, standings);
+        let mut groups = merging.groups();
+        for (name, spec) in file.services.iter().chain(&file.waiting) {
+            let readings = groups.remove(name).unwrap_or_default();
+            merging.config(spec, &readings);
         }
+        merging.labels(&groups);
+        let desired = merging.finish();
+        self.last.clone_from(&desired.spec.services);
+        desired
     }
 
     /// A service that lingers does so no longer.
     pub fn forget(&mut self, service: &ServiceName) {
         self.last.remove(service);
+    }
+
+    /// Reads the containers that are new, or not what they were.
+    fn read(&mut self, sighting: &Sighting) {
+        self.read.retain(|id, _| sighting.containers.contains_key(id));
+        for (id, container) in &sighting.containers {
+            if self.read.get(id).is_none_or(|read| read.container != *container) {
+                let asked = reading::read(container);
+                self.read.insert(id.clone(), Read { container: container.clone(), asked });
+            }
+        }
     }
 }
 

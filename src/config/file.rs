@@ -1,6 +1,5 @@
 //! The file as a whole: what is said once for the program. Services are read in `services`.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,8 +10,8 @@ use super::access;
 use super::address;
 use super::limits;
 use super::reader::Table;
-use super::services;
-use super::spec::{AccessLog, Admin, AdminAddress, EndpointAddress, Keep, Listener, Spec};
+use super::services::{self, Around};
+use super::spec::{AccessLog, Admin, AdminAddress, DockerSpec, EndpointAddress, Keep, Listener, Spec};
 use super::tls;
 use super::value::Value;
 use crate::domain::routing::{Spoken, TrustedProxies};
@@ -24,11 +23,15 @@ const CENTURY: Duration = Duration::from_secs(86_400 * 36_525);
 
 /// Reads the whole file. What is wrong is reported; the meaning then counts for nothing.
 pub(super) fn read(file: &mut Table<'_>) -> Spec {
-    file.unserved(&["tracing", "docker"]);
+    file.unserved(&["tracing"]);
     let listeners = listeners(file);
     let trusted_proxies = access::trusted_proxies(file);
     refuse_distrust(file, &listeners, &trusted_proxies);
-    let services = services::read(file, &addresses(&listeners));
+    let docker = file.value("docker").and_then(|value| value.table(docker));
+    let around = Around { listeners: &addresses(&listeners), docker: docker.as_ref() };
+    let services = services::read(file, around).into_iter();
+    let named = services.map(|service| (service.name.clone(), Arc::new(service)));
+    let (services, waiting) = named.partition(|(_, service)| service.can_be_served());
     let (state_dir, keep) = file.table("state", state);
     Spec {
         workers: workers(file),
@@ -39,13 +42,10 @@ pub(super) fn read(file: &mut Table<'_>) -> Spec {
         keep,
         trusted_proxies: Arc::new(trusted_proxies),
         limits: Arc::new(file.table("limits", limits::limits)),
-        docker: None,
+        docker,
         listeners,
-        services: services
-            .into_iter()
-            .map(|service| (service.name.clone(), Arc::new(service)))
-            .collect::<BTreeMap<_, _>>(),
-        waiting: BTreeMap::new(),
+        services,
+        waiting,
     }
 }
 
@@ -78,6 +78,37 @@ fn admin(table: &mut Table<'_>, listeners: &[SocketAddr]) -> Admin {
         }
     }
     Admin { address, token_file }
+}
+
+fn docker(table: &mut Table<'_>) -> DockerSpec {
+    let bounds = Duration::from_secs(5)..=Duration::from_secs(600);
+    DockerSpec {
+        endpoint: table.value("endpoint").and_then(|value| value.parsed(engine)),
+        network: table.value("network").and_then(|value| value.parsed(network)),
+        relist: table.duration("relist", bounds, DockerSpec::default().relist),
+    }
+}
+
+/// Where an engine listens.
+fn engine(text: &str) -> Result<String, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is not where an engine listens: write `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`"
+        )
+    };
+    let fits = match text.split_once("://") {
+        Some(("unix", path)) => path.starts_with('/') && !path.contains('\0'),
+        Some(("tcp", address)) => address.parse::<EndpointAddress>().is_ok(),
+        Some(_) | None => false,
+    };
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+fn network(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("a network has a name"),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn state(table: &mut Table<'_>) -> (PathBuf, Keep) {

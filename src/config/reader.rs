@@ -19,6 +19,8 @@ use super::value::Value;
 pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) env: Env<'d>,
+    /// Whether its strings are labels, each of the kind that is asked for.
+    pub(super) is_labels: bool,
     /// Where the lines after the first begin.
     lines: Vec<usize>,
     /// What tables that nobody wrote hold.
@@ -59,7 +61,12 @@ pub(super) struct Table<'d> {
 impl<'d> Document<'d> {
     pub(super) fn new(text: &'d str, env: Env<'d>) -> Self {
         let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
-        Self { text, env, lines, nothing: DeTable::new(), found: RefCell::default() }
+        Self { text, env, is_labels: false, lines, nothing: DeTable::new(), found: RefCell::default() }
+    }
+
+    /// A document that is made of labels. `text` has a line for each, to say which one is wrong.
+    pub(super) fn of_labels(text: &'d str) -> Self {
+        Self { is_labels: true, ..Self::new(text, &|_| None) }
     }
 
     /// Has `read` read the whole document.

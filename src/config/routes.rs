@@ -1,5 +1,7 @@
 //! What leads to a service: `hosts`, the short form, and `[[services.*.routes]]`, the long one. Both together add up.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderName, HeaderValue, Method};
 
 use super::reader::{Place, Table};
@@ -18,6 +20,19 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Vec<(RouteMatch, Place)>> {
     let from_hosts = hosts.map_or(Some(Vec::new()), |value| not_empty(&value, host));
     let from_routes = routes.map_or(Some(Vec::new()), |value| not_empty(&value, |item| item.table(route)?));
     Some([from_hosts?, from_routes?].concat())
+}
+
+/// The routes that labels give: each of `hosts`, under `path`.
+pub(super) fn flat(table: &mut Table<'_>) -> Vec<RouteMatch> {
+    let hosts = table.value("hosts").map(|value| not_empty(&value, host).unwrap_or_default());
+    let path = table.value("path").and_then(|value| value.parsed(PathPrefix::parse)).unwrap_or_default();
+    let strip_prefix = strip_prefix(table, &path);
+    let hosts = match hosts {
+        Some(listed) => listed.into_iter().map(|(route, _)| route.host).collect(),
+        None => BTreeSet::from([HostPattern::Any]),
+    };
+    let route = |host| RouteMatch { path: path.clone(), strip_prefix, ..RouteMatch::to_host(host) };
+    hosts.into_iter().map(route).collect()
 }
 
 /// Says that a route stands at two places.
@@ -61,12 +76,20 @@ fn route(table: &mut Table<'_>) -> Option<RouteMatch> {
         table.value("path").map_or(Some(PathPrefix::default()), |value| value.parsed(PathPrefix::parse));
     let methods = table.value("methods").map_or(Some(Vec::new()), |value| methods(&value));
     let headers = table.value("headers").map_or(Some(Vec::new()), |value| headers(&value));
+    let strip_prefix = match &path {
+        Some(path) => strip_prefix(table, path),
+        None => table.boolean("strip_prefix", false),
+    };
+    Some(RouteMatch { host: host?, path: path?, methods: methods?, headers: headers?, strip_prefix })
+}
+
+fn strip_prefix(table: &mut Table<'_>, path: &PathPrefix) -> bool {
     let strip_prefix = table.boolean("strip_prefix", false);
-    if strip_prefix && path.as_ref().is_some_and(|path| path.as_str().is_empty()) {
+    if strip_prefix && path.as_str().is_empty() {
         let help = "give the route a `path`, or remove `strip_prefix`";
         table.error_of("strip_prefix", "there is no prefix to strip", Some(help.to_owned()));
     }
-    Some(RouteMatch { host: host?, path: path?, methods: methods?, headers: headers?, strip_prefix })
+    strip_prefix
 }
 
 fn methods(value: &Value<'_>) -> Option<Vec<Method>> {

@@ -292,6 +292,18 @@ impl Default for DockerSpec {
     }
 }
 
+impl ServiceSpec {
+    /// Whether the versions are there that its traffic goes to.
+    pub fn can_be_served(&self) -> bool {
+        match &self.traffic {
+            Traffic::Release(version) => self.versions.contains_key(version),
+            Traffic::Weights(weights) => {
+                !weights.is_empty() && weights.iter().all(|(version, _)| self.versions.contains_key(version))
+            }
+        }
+    }
+}
+
 impl VersionSpec {
     /// A version that is only these endpoints and this build.
     pub fn at(endpoints: Vec<EndpointAddress>, build: Build) -> Self {

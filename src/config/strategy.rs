@@ -90,8 +90,12 @@ fn steps(value: &Value<'_>) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// `5`, `"0.5%"` or `{ weight = 5, pause = "2m" }`.
+/// `5`, `"0.5%"` or `{ weight = 5, pause = "2m" }`; in a label `5` or `5:2m`.
 fn step(item: &Value<'_>) -> Option<Step> {
+    if let Some([weight, pause]) = item.halves(':') {
+        let (weight, pause) = (weight.weight(), pause.duration(&(Duration::ZERO..=MONTH)));
+        return Some(Step { weight: weight?, pause: pause? });
+    }
     if !item.is_table() {
         return Some(Step { weight: item.weight()?, pause: Duration::ZERO });
     }

@@ -18,14 +18,28 @@ use crate::domain::Weight;
 pub(super) struct Value<'d> {
     document: &'d Document<'d>,
     /// `None`: nobody wrote it; it reads as nothing, without an error.
-    written: Option<&'d DeValue<'d>>,
+    written: Option<Written<'d>>,
     place: Place,
+}
+
+/// How a value was written.
+#[derive(Clone, Copy)]
+enum Written<'d> {
+    /// In TOML, which says what kind it is.
+    Toml(&'d DeValue<'d>),
+    /// As the text of a label: it is of the kind that is asked for. Nothing is filled in, for a label must not read our
+    /// environment.
+    Text(&'d str),
 }
 
 impl<'d> Value<'d> {
     pub(super) fn new(document: &'d Document<'d>, value: &'d Spanned<DeValue<'d>>, path: KeyPath) -> Self {
         let place = Place { path, span: Some(value.span()) };
-        Self { document, written: Some(value.get_ref()), place }
+        let written = match value.get_ref() {
+            DeValue::String(text) if document.is_labels => Written::Text(text),
+            other => Written::Toml(other),
+        };
+        Self { document, written: Some(written), place }
     }
 
     pub(super) fn unwritten(document: &'d Document<'d>, path: KeyPath) -> Self {
@@ -38,7 +52,7 @@ impl<'d> Value<'d> {
 
     /// Whether it is a table (or could be one, when nobody wrote it).
     pub(super) fn is_table(&self) -> bool {
-        self.written.is_none_or(DeValue::is_table)
+        self.written.is_none_or(|written| matches!(written, Written::Toml(DeValue::Table(_))))
     }
 
     /// Where it stands.
@@ -55,10 +69,7 @@ impl<'d> Value<'d> {
 
     /// A string with its variables filled in.
     pub(super) fn string(&self) -> Option<String> {
-        match self.written? {
-            DeValue::String(text) => self.filled(text),
-            other => self.not("a string", other),
-        }
+        self.text("a string")
     }
 
     /// A string that `parse` understands.
@@ -73,10 +84,10 @@ impl<'d> Value<'d> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         match self.written? {
-            DeValue::Integer(number) => {
+            Written::Toml(DeValue::Integer(number)) => {
                 parse(number.as_str()).map_err(|why| self.error(why.to_string(), None)).ok()
             }
-            _other => self.parsed(parse),
+            Written::Toml(_) | Written::Text(_) => self.parsed(parse),
         }
     }
 
@@ -100,8 +111,8 @@ impl<'d> Value<'d> {
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.written? {
-            DeValue::Boolean(yes) => Some(*yes),
-            DeValue::String(text) if text.contains('$') => {
+            Written::Toml(DeValue::Boolean(yes)) => Some(*yes),
+            written if written.is_loose() => {
                 self.parsed(|text| text.parse::<bool>().map_err(|_| format!("{text:?} is not true or false")))
             }
             other => self.not("true or false", other),
@@ -111,8 +122,10 @@ impl<'d> Value<'d> {
     /// A whole number in `bounds`.
     pub(super) fn integer(&self, bounds: &RangeInclusive<u64>) -> Option<u64> {
         let number = match self.written? {
-            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
-            DeValue::String(text) if text.contains('$') => self.parsed(|text| {
+            Written::Toml(DeValue::Integer(number)) => {
+                i128::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+            written if written.is_loose() => self.parsed(|text| {
                 text.parse().map(Some).map_err(|_| format!("{text:?} is not a whole number"))
             })?,
             other => return self.not("a whole number", other),
@@ -127,20 +140,21 @@ impl<'d> Value<'d> {
     /// A number, whole or not.
     pub(super) fn number(&self) -> Option<f64> {
         match self.written? {
-            DeValue::Integer(number) => {
+            Written::Toml(DeValue::Integer(number)) => {
                 let whole = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
                 i32::try_from(whole).map(f64::from).map_err(|_| self.error("is out of range", None)).ok()
             }
-            DeValue::Float(number) => {
+            Written::Toml(DeValue::Float(number)) => {
                 let number = number.as_str().parse::<f64>().ok().filter(|number| number.is_finite());
                 if number.is_none() {
                     self.error("must be a finite number", None);
                 }
                 number
             }
-            DeValue::String(text) if text.contains('$') => {
-                self.parsed(|text| text.parse::<f64>().map_err(|_| format!("{text:?} is not a number")))
-            }
+            written if written.is_loose() => self.parsed(|text| {
+                let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+                number.ok_or_else(|| format!("{text:?} is not a number"))
+            }),
             other => self.not("a number", other),
         }
     }
@@ -148,8 +162,8 @@ impl<'d> Value<'d> {
     /// A percentage: `5` or `"0.5%"`.
     pub(super) fn weight(&self) -> Option<Weight> {
         match self.written? {
-            DeValue::String(_) => self.parsed(str::parse::<Weight>),
-            DeValue::Integer(_) | DeValue::Float(_) => {
+            Written::Text(_) | Written::Toml(DeValue::String(_)) => self.parsed(str::parse::<Weight>),
+            Written::Toml(DeValue::Integer(_) | DeValue::Float(_)) => {
                 let percent = self.number()?;
                 Weight::from_percent(percent).map_err(|why| self.error(why.to_string(), None)).ok()
             }
@@ -160,10 +174,7 @@ impl<'d> Value<'d> {
     /// A share of the requests, as a fraction: only as a string with `%`, because `0.5` could mean either.
     pub(super) fn share(&self) -> Option<f64> {
         const FORM: &str = "a share with its percent sign, as \"0.5%\"";
-        let text = match self.written? {
-            DeValue::String(text) => self.filled(text)?,
-            other => return self.not(FORM, other),
-        };
+        let text = self.text(FORM)?;
         let percent = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
         let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) else {
             self.error(format!("{text:?} is not {FORM}, from 0% to 100%"), None);
@@ -175,10 +186,7 @@ impl<'d> Value<'d> {
     /// A duration in `bounds`.
     pub(super) fn duration(&self, bounds: &RangeInclusive<Duration>) -> Option<Duration> {
         const FORM: &str = "a duration, as \"500ms\", \"2s\", \"1m30s\" or \"1h\"";
-        let text = match self.written? {
-            DeValue::String(text) => self.filled(text)?,
-            other => return self.not(FORM, other),
-        };
+        let text = self.text(FORM)?;
         let help = || Some(format!("write {FORM}: whole numbers, units d, h, m, s, ms"));
         let length = duration::parse(&text).map_err(|why| self.error(why.to_string(), help())).ok()?;
         if length < *bounds.start() {
@@ -199,20 +207,30 @@ impl<'d> Value<'d> {
                 read(Value::unwritten(self.document, self.place.path.item(0)));
                 return None;
             }
-            Some(DeValue::Array(items)) => items,
+            Some(Written::Text(text)) => self.pieces(text),
+            Some(Written::Toml(DeValue::Array(items))) => {
+                let item_at = |(index, item)| Value::new(self.document, item, self.place.path.item(index));
+                items.iter().enumerate().map(item_at).collect()
+            }
             Some(other) => return self.not("an array", other),
         };
-        let read_at = |(index, item)| read(Value::new(self.document, item, self.place.path.item(index)));
         // Every item is read before the first failure counts, so that all errors show.
-        let meanings: Vec<_> = items.iter().enumerate().map(read_at).collect();
+        let meanings: Vec<_> = items.into_iter().map(read).collect();
         meanings.into_iter().collect()
+    }
+
+    /// The two sides of the first `border` in a label's text, which has no other way to write a small table.
+    pub(super) fn halves(&self, border: char) -> Option<[Self; 2]> {
+        let Some(Written::Text(text)) = self.written else { return None };
+        let (before, after) = text.split_once(border)?;
+        Some([before, after].map(|half| self.piece(half.trim())))
     }
 
     /// A table, read by `read` to its end.
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'d>) -> T) -> Option<T> {
         match self.written {
             None => Some(self.document.table(None, self.place.clone(), read)),
-            Some(DeValue::Table(entries)) => {
+            Some(Written::Toml(DeValue::Table(entries))) => {
                 Some(self.document.table(Some(entries), self.place.clone(), read))
             }
             Some(other) => self.not("a table", other),
@@ -222,7 +240,7 @@ impl<'d> Value<'d> {
     /// The entries of a table whose keys people chose.
     pub(super) fn entries(&self) -> Option<&'d DeTable<'d>> {
         match self.written? {
-            DeValue::Table(entries) => Some(entries),
+            Written::Toml(DeValue::Table(entries)) => Some(entries),
             other => self.not("a table", other),
         }
     }
@@ -234,6 +252,27 @@ impl<'d> Value<'d> {
             (name, Value::new(self.document, value, self.place.path.name(name)))
         };
         Some(self.entries()?.iter().map(|(name, value)| pair(name, value)).collect())
+    }
+
+    /// The text of a string, or of a label.
+    fn text(&self, wanted: &str) -> Option<String> {
+        match self.written? {
+            Written::Text(text) => Some(text.to_owned()),
+            Written::Toml(DeValue::String(text)) => self.filled(text),
+            other => self.not(wanted, other),
+        }
+    }
+
+    /// What a label's text lists between its commas.
+    fn pieces(&self, text: &'d str) -> Vec<Self> {
+        match text.trim() {
+            "" => Vec::new(),
+            text => text.split(',').map(|piece| self.piece(piece.trim())).collect(),
+        }
+    }
+
+    fn piece(&self, text: &'d str) -> Self {
+        Self { document: self.document, written: Some(Written::Text(text)), place: self.place.clone() }
     }
 
     fn filled(&self, text: &str) -> Option<String> {
@@ -251,7 +290,11 @@ impl<'d> Value<'d> {
         None
     }
 
-    fn not<T>(&self, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+    fn not<T>(&self, wanted: &str, found: Written<'_>) -> Option<T> {
+        let found = match found {
+            Written::Text(text) => return self.refuse(wanted, &format!("{text:?}")),
+            Written::Toml(found) => found,
+        };
         let found = match found {
             DeValue::String(text) => format!("the string {:?}", text.as_ref()),
             DeValue::Integer(number) => format!("the number {number}"),
@@ -261,7 +304,22 @@ impl<'d> Value<'d> {
             DeValue::Array(_) => "an array".to_owned(),
             DeValue::Table(_) => "a table".to_owned(),
         };
+        self.refuse(wanted, &found)
+    }
+
+    fn refuse<T>(&self, wanted: &str, found: &str) -> Option<T> {
         self.error(format!("expected {wanted}, found {found}"), None);
         None
+    }
+}
+
+impl Written<'_> {
+    /// Whether its text may stand for a number, or for true or false.
+    fn is_loose(self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Toml(DeValue::String(text)) => text.contains('$'),
+            Self::Toml(_) => false,
+        }
     }
 }

@@ -112,7 +112,7 @@ fn the_reference_tells_the_defaults() {
     let is_key = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ");
     let (defaults, rest): (Vec<_>, Vec<_>) =
         REFERENCE.lines().partition(|line| is_key(line) && line.contains("# default"));
-    assert_eq!(defaults.len(), 76);
+    assert_eq!(defaults.len(), 77);
     let without_default: Vec<_> =
         rest.iter().filter(|line| is_key(line)).filter_map(|line| line.split(' ').next()).collect();
     let hooks = ["at", "url", "at", "url"];

@@ -1,0 +1,47 @@
+//! Which version of a service is wanted, when containers say so: the one that came last.
+
+use std::collections::BTreeMap;
+
+use super::Standing;
+use crate::domain::{Timestamp, VersionName};
+
+/// A version that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// When the oldest of its containers was created. What came when the last was would seem new whenever an old version
+    /// is scaled up.
+    pub(super) came: Timestamp,
+    /// Whether one of its containers is live.
+    pub(super) is_live: bool,
+}
+
+/// The wanted version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) version: VersionName,
+    /// Whether a later one is to be released as soon as this one is recorded as what users have.
+    pub(super) is_unsettled: bool,
+}
+
+/// Which version is wanted; `None`: there is none.
+pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Standing) -> Option<Wanted> {
+    let settled = |version: &VersionName| Wanted { version: version.clone(), is_unsettled: false };
+    let order = |(name, arrival): &(&VersionName, &Arrival)| (arrival.came, (*name).clone());
+    let last = arrivals.iter().max_by_key(order).map(|(name, _)| name);
+    let Some(stable) = standing.stable.as_ref().filter(|stable| is_there(stable, arrivals, standing)) else {
+        let live = || arrivals.iter().filter(|(_, arrival)| arrival.is_live);
+        // Users have it: nobody would have started another one beside it otherwise.
+        let first = live().min_by_key(order).map(|(name, _)| name);
+        let latest = live().max_by_key(order).map(|(name, _)| name);
+        let version = first.or(last)?.clone();
+        return Some(Wanted { is_unsettled: first != latest, version });
+    };
+    let was_wanted = |name: &VersionName| standing.wanted.as_ref() == Some(name);
+    let candidates = arrivals.iter().filter(|(name, arrival)| arrival.is_live || was_wanted(name));
+    Some(settled(candidates.max_by_key(order).map_or(stable, |(name, _)| name)))
+}
+
+/// Whether a version has containers, or is remembered.
+fn is_there(version: &VersionName, arrivals: &BTreeMap<VersionName, Arrival>, standing: &Standing) -> bool {
+    arrivals.contains_key(version) || standing.kept.contains_key(version)
+}
