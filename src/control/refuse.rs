@@ -14,7 +14,13 @@ impl Control {
             let Some(wanted) = spec.services.get(name) else { continue };
             let Some(release) = &service.release else { continue };
             let stable = release.machine.stable();
-            if matches!(wanted.traffic, Traffic::Release(_)) && !wanted.versions.contains_key(stable) {
+            // That containers went away is a fact.
+            let was_written =
+                self.file.services.get(name).is_some_and(|file| file.versions.contains_key(stable));
+            if was_written
+                && matches!(wanted.traffic, Traffic::Release(_))
+                && !wanted.versions.contains_key(stable)
+            {
                 return Err(ReloadError::Refused(format!(
                     "services.{name}: {stable} is stable, users have it now; keep `versions.{stable}` beside the new version \
                      until the rollout is promoted (`adit promote {name} --full` does it at once)"
