@@ -242,7 +242,7 @@ impl Control {
         }
     }
 
-    fn probed(&mut self, report: Report) {
+    pub(crate) fn probed(&mut self, report: Report) {
         let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
         for (name, service) in &mut self.services {
             if let Some((version, endpoint)) = service.probed(report.id, report.state.clone()) {

@@ -124,11 +124,10 @@ impl VersionState {
         changed
     }
 
-    /// Whether no request can be answered here, and not for want of a good check: nothing is behind its endpoints, or
-    /// nothing that runs and was ever good.
+    /// Whether it is made of containers (or of nothing any more), and none of them may be given requests now.
     pub(crate) fn is_gone(&self) -> bool {
         self.resolved
-            && self.endpoints.iter().all(|endpoint| endpoint.withheld().is_some())
+            && self.endpoints.iter().all(|endpoint| endpoint.container.is_some())
             && self.candidates().is_empty()
     }
 

@@ -45,7 +45,11 @@ impl Control {
 
 impl ServiceState {
     fn stable_is_gone(&self) -> bool {
-        let Some(rollout) = self.release.as_ref().and_then(|it| it.machine.rollout()) else { return false };
+        let Some(release) = &self.release else { return false };
+        let Some(rollout) = release.machine.rollout() else { return false };
+        if release.stable_gone.is_some() {
+            return !self.ready(&rollout.stable);
+        }
         // Before it was seen ready since a start of the program, only a version of which nothing is known is gone.
         self.versions.get(&rollout.stable).is_some_and(|stable| {
             stable.is_gone() && (rollout.stable_lost() || stable.spec.endpoints.is_empty())

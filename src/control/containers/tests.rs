@@ -32,7 +32,7 @@ const FILE: &str = "[docker]\n[[listeners]]\naddress = '127.0.0.1:8080'\n";
 /// Control, its store, and an engine of our making.
 struct World {
     control: Control,
-    hand: Manual,
+    hand: Arc<Manual>,
     clock: Clock,
     containers: BTreeMap<String, Container>,
     restarts: mpsc::Receiver<Restart>,
@@ -489,13 +489,30 @@ async fn when_the_last_container_of_stable_goes_users_are_served_by_the_canary_a
 }
 
 #[tokio::test]
+async fn the_canary_helps_out_until_a_replaced_stable_has_passed_its_checks() {
+    let mut world = World::new();
+    world.serve("web-v1-1", "v1");
+    world.serve("web-v2-1", "v2");
+    let created = world.containers["web-v1-1"].created;
+    world.containers.remove("web-v1-1");
+    world.containers.insert("web-v1-2".into(), container("web-v1-2", "v1", created, &[]));
+    world.see();
+    assert_eq!(world.division(), "v1 v2 100 %", "v1 has a container that nobody has checked");
+    world.good("web-v1-2");
+    assert_eq!(world.division(), "v1 v2 1 %");
+}
+
+#[tokio::test]
 async fn stable_gets_its_share_again_when_it_is_back() {
     let mut world = World::new();
     world.serve("web-v1-1", "v1");
     world.serve("web-v2-1", "v2");
-    world.remove("web-v1-1");
+    let as_it_was = world.containers["web-v1-1"].clone();
+    world.exit("web-v1-1");
     assert_eq!(world.division(), "v1 v2 100 %");
-    world.serve("web-v1-2", "v1");
+    world.change("web-v1-1", |it| *it = as_it_was);
+    assert_eq!(world.division(), "v1 v2 100 %", "it has not passed its checks again");
+    world.good("web-v1-1");
     assert_eq!(world.division(), "v1 v2 1 %");
     assert_eq!(world.told("v1 is back: v2 gets 1 % again"), 1);
 }
@@ -586,8 +603,9 @@ async fn a_promoted_version_stays_promoted_when_the_old_ones_containers_go() {
 async fn in_the_bake_it_is_said_that_there_is_no_way_back_when_the_old_containers_go() {
     let mut world = World::new();
     world.serve("web-v1-1", "v1");
-    world.serve("web-v2-1", "v2");
-    for _ in 0..5 {
+    world.run_with("web-v2-1", "v2", &[("adit.rollout.bake", "10m")]);
+    world.good("web-v2-1");
+    while world.phase() == PhaseName::Stepping {
         world.command(Verb::Promote);
     }
     assert_eq!(world.phase(), PhaseName::Baking);
