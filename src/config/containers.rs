@@ -154,3 +154,6 @@ impl fmt::Display for Notice {
         f.write_str(&self.what)
     }
 }
+
+#[cfg(test)]
+mod tests;

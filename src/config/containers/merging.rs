@@ -66,7 +66,9 @@ impl<'a> Merging<'a> {
                     self.report.stray(&read.container, what);
                 }
                 Asked::Nonsense { service, faults, why } => {
-                    self.report.leave_out(&read.container, service.as_ref(), None, why);
+                    for why in why {
+                        self.report.leave_out(&read.container, service.as_ref(), None, why);
+                    }
                     for fault in faults {
                         let what = &fault.what;
                         self.report.leave_out(&read.container, service.as_ref(), Some(&fault.label), what);

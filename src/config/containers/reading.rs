@@ -38,8 +38,8 @@ pub(super) enum Asked {
     Nothing,
     /// It has labels of ours, and none that asks to be served.
     Unclear,
-    /// It can't be said what, and why.
-    Nonsense { service: Option<ServiceName>, faults: Vec<Fault>, why: String },
+    /// It can't be said what: labels are wrong, or there is another reason.
+    Nonsense { service: Option<ServiceName>, faults: Vec<Fault>, why: Option<String> },
     /// To be served.
     Service(Box<Reading>),
 }
@@ -68,7 +68,7 @@ pub(super) fn read(container: &Arc<Container>) -> Asked {
     };
     let Some(called) = naming::call(container, said.version.as_deref()) else {
         let why = "its image has no id, tag or label to name a version by: add adit.version".to_owned();
-        return Asked::Nonsense { service: Some(service), faults, why };
+        return Asked::Nonsense { service: Some(service), faults, why: Some(why) };
     };
     let (build, mut remarks) = naming::identify(container);
     if let Some(written) = &called.instead_of {
@@ -99,18 +99,18 @@ fn ours(container: &Container) -> BTreeMap<&str, &str> {
     all.filter_map(|(label, text)| Some((label.strip_prefix(PREFIX)?, text))).collect()
 }
 
-fn service(container: &Container, said: &Said, faults: &[Fault]) -> Result<ServiceName, String> {
-    for label in ["adit.service", "adit.enable"] {
-        if let Some(fault) = faults.iter().find(|fault| fault.label == label) {
-            return Err(format!("label {label}: {}", fault.what));
-        }
+/// Which service it belongs to. Where a label that says so is wrong, that is reason enough.
+fn service(container: &Container, said: &Said, faults: &[Fault]) -> Result<ServiceName, Option<String>> {
+    if faults.iter().any(|fault| ["adit.service", "adit.enable"].contains(&fault.label.as_str())) {
+        return Err(None);
     }
     let compose = || container.labels.get(COMPOSE_SERVICE).cloned();
     let name = said.service.clone().or_else(compose);
-    let name = name.ok_or("nothing says which service it belongs to: add adit.service".to_owned())?;
+    let name =
+        name.ok_or_else(|| Some("nothing says which service it belongs to: add adit.service".to_owned()))?;
     match not_a_name(&name) {
         None => Ok(ServiceName::from(name.as_str())),
-        Some(why) => Err(format!("{why}; add adit.service")),
+        Some(why) => Err(Some(format!("{why}; add adit.service"))),
     }
 }
 
