@@ -1,5 +1,6 @@
 //! The only place that wires: build, bind, spawn, drain. No decisions.
 
+mod containers;
 mod listeners;
 
 use std::error::Error;
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::warn;
 
+use self::containers::Containers;
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::spec::{self, AdminAddress, Spec};
@@ -81,6 +83,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let schemes = spec.listeners.iter().map(|one| if one.tls.is_some() { "https" } else { "http" }).collect();
     let metrics = Metrics::new();
     metrics.watch_log(log.clone());
+    let (containers, restarts) = containers::of(&spec, &clock).map_err(StartError)?;
     let around = Surroundings {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),
@@ -90,7 +93,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         workers,
         listeners: listeners.iter().map(ToString::to_string).collect(),
         keyrings: keyrings.clone(),
-        restarts: None,
+        restarts,
     };
     let shared = Shared {
         live: around.live.clone(),
@@ -108,6 +111,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         store,
         spec,
         admin,
+        containers,
         handle: handle.clone(),
         inbox,
         reloads,
@@ -168,6 +172,7 @@ struct Room {
     store: Store,
     spec: Spec,
     admin: admin::Bound,
+    containers: Containers,
     handle: Handle,
     inbox: Inbox,
     reloads: mpsc::Receiver<ReloadRequest>,
@@ -197,6 +202,7 @@ impl Room {
                 return;
             }
         };
+        let containers = self.containers.begin(&mut control).await;
         if let Err(why) = control.begin(self.spec) {
             let _gone = ready.send(Err(StartError(why)));
             return;
@@ -216,15 +222,16 @@ impl Room {
         let reloading =
             reload_when_asked(self.watched, self.around.clone(), self.reloads, self.handle.clone());
         let certificates = self.around.keyrings.clone().watch();
+        let containers = containers.forward(self.handle.clone());
         let waiting = async move {
             // Late endpoints don't keep the door shut: requests then find out what is ready.
             let _late = tokio::time::timeout(FIRST_ROUND, first_round).await;
             let _gone = ready.send(Ok(()));
         };
-        let others = async { tokio::join!(admin, reloading, certificates, waiting) };
+        let others = async { tokio::join!(admin, reloading, certificates, containers, waiting) };
         tokio::select! {
             () = control.run(self.inbox, self.stop) => {}
-            ((), (), (), ()) = others => {}
+            ((), (), (), (), ()) = others => {}
         }
     }
 }

@@ -42,7 +42,7 @@
 //! | [`admin`] | the HTTP API for operators: status, verbs, history, events, metrics |
 //! | [`control`] | the one writer: the loop, what it saves, the snapshots it publishes |
 //! | [`external`] | who else is asked and told over HTTP: hooks, and checks that measure |
-//! | [`provider`] | where desired state comes from: a file, watched |
+//! | [`provider`] | where desired state comes from: a file and a container engine, watched |
 //! | [`health`] | active probes, ejection of endpoints whose own answers are bad |
 //! | [`proxy`] | the data plane: workers, listeners, forwarding, pools, observation, drain |
 //! | [`telemetry`] | metrics and the access log |
@@ -57,7 +57,7 @@
 //! ```text imports
 //! main -> cli
 //! cli -> admin app clock config control domain domain::rollout domain::routing provider tls
-//! app -> admin clock config control domain::routing provider proxy telemetry tls
+//! app -> admin clock config control domain domain::routing provider proxy telemetry tls
 //! admin -> config control domain domain::routing telemetry
 //! control -> clock config domain domain::rollout domain::routing domain::stats external health provider telemetry tls
 //! external -> clock domain domain::rollout

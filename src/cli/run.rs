@@ -18,32 +18,37 @@ use crate::config::spec::{AdminAddress, EndpointAddress, Spec};
 use crate::control::{By, Handle, ReloadError};
 use crate::provider;
 
-/// Where `--to` listens when nothing else is said.
+/// Where `--to` and `--docker` listen when nothing else is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// How long the rest may take to end after a second signal.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// Serve: from a config file, or straight to some endpoints
+/// Serve: from a config file, the containers of a Docker Engine, or straight to some endpoints
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("fileless").args(["to", "docker"]), after_help = "\
 Examples:
   adit run -c adit.toml
   adit run --to 127.0.0.1:9001 127.0.0.1:9002 --listen 0.0.0.0:8080
+  adit run --docker --listen 0.0.0.0:8080
 
 SIGTERM or SIGINT drains and ends, a second one ends at once; SIGHUP reloads the config.
 ADIT_LOG sets how much is logged: error, warn, info (default), debug, trace.")]
 pub(super) struct Args {
     /// The config file [default: ./adit.toml, else /etc/adit/adit.toml]
-    #[arg(short, long, value_name = "FILE", conflicts_with = "to")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["to", "docker"])]
     config: Option<PathBuf>,
     /// Serve these endpoints (host:port) without a config file
-    #[arg(long, value_name = "ADDR", num_args = 1..)]
+    #[arg(long, value_name = "ADDR", num_args = 1.., conflicts_with = "docker")]
     to: Vec<EndpointAddress>,
+    /// Serve the labelled containers of the Docker Engine (DOCKER_HOST, else its usual socket) without a config file
+    #[arg(long)]
+    docker: bool,
     /// Where clients connect [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", requires = "to")]
+    #[arg(short, long, value_name = "ADDR", requires = "fileless")]
     listen: Option<SocketAddr>,
     /// Where the admin API listens: host:port or unix:PATH [default: ADIT_ADMIN, else 127.0.0.1:9900]
-    #[arg(long, value_name = "ADDR", requires = "to")]
+    #[arg(long, value_name = "ADDR", requires = "fileless")]
     admin: Option<AdminAddress>,
 }
 
@@ -72,8 +77,9 @@ fn serve(args: Args) -> Result<Exit, Failure> {
 
 fn options(args: Args) -> Result<Options, Failure> {
     let clock = Clock::real();
-    if !args.to.is_empty() {
-        let mut spec = Spec::front_door(args.listen.unwrap_or(LISTEN), args.to);
+    if args.docker || !args.to.is_empty() {
+        let listen = args.listen.unwrap_or(LISTEN);
+        let mut spec = if args.docker { Spec::of_docker(listen) } else { Spec::front_door(listen, args.to) };
         if let Some(address) = args.admin.map_or_else(admin_from_environment, |address| Ok(Some(address)))? {
             spec.admin.address = address;
         }
@@ -81,7 +87,9 @@ fn options(args: Args) -> Result<Options, Failure> {
     }
     let Some(file) = config_file::find(args.config.as_deref()) else {
         let none = config_file::none_found("run");
-        return Err(Failure::Config(format!("{none}, or serve without one: adit run --to HOST:PORT")));
+        return Err(Failure::Config(format!(
+            "{none}, or serve without one: adit run --to HOST:PORT, or adit run --docker"
+        )));
     };
     let spec = provider::file::load(&file).map_err(|error| Failure::Config(print::chain(&error)))?;
     Ok(Options { spec, file: Some(file), clock })

@@ -269,6 +269,15 @@ impl Spec {
             recover: Recover::default(),
             release_by: ReleaseBy::default(),
         };
+        Self { services: BTreeMap::from([(service, Arc::new(spec))]), ..Self::without_services(listen) }
+    }
+
+    /// A proxy without a file: `listen` answers what the labels of the engine's containers say.
+    pub fn of_docker(listen: SocketAddr) -> Self {
+        Self { docker: Some(DockerSpec::default()), ..Self::without_services(listen) }
+    }
+
+    fn without_services(listen: SocketAddr) -> Self {
         Self {
             workers: None,
             drain: Self::DEFAULT_DRAIN,
@@ -280,7 +289,7 @@ impl Spec {
             limits: Arc::default(),
             docker: None,
             listeners: vec![Listener::plain(listen)],
-            services: BTreeMap::from([(service, Arc::new(spec))]),
+            services: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
     }

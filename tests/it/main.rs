@@ -12,6 +12,7 @@ mod admin;
 mod checks;
 mod demo;
 mod deploy;
+mod docker_engine;
 mod drain_endpoint;
 mod endpoint_protocols;
 mod failures;

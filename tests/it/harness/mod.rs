@@ -22,7 +22,7 @@ pub(crate) use parts::{is_missing, python};
 pub(crate) use process::{Ended, Turn, run_to_end};
 pub(crate) use prometheus::Prometheus;
 pub(crate) use script::Answer;
-pub(crate) use wait::{now, until};
+pub(crate) use wait::{LIMIT, now, until};
 
 /// A rollout whose steps take a few hundred requests each: 85 canary requests without a failure prove "at most five points
 /// worse". Times are not judged: on a machine that is busy with all tests they say nothing of a version.
