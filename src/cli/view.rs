@@ -327,6 +327,7 @@ mod tests {
         EndpointStatus {
             endpoint: format!("127.0.0.1:{port}"),
             address: Some(format!("127.0.0.1:{port}")),
+            container: None,
             state: state.into(),
             reason: reason.into(),
             last_check: Some(if state == "ready" { "200 in 1.2 ms" } else { "connection refused" }.into()),
@@ -344,6 +345,8 @@ mod tests {
             digest: None,
             revision: None,
             created: None,
+            source: None,
+            image_id: None,
             weight: Weight::from_percent(weight).unwrap(),
             requests: 12_345,
             failures: 0,
