@@ -12,6 +12,7 @@ mod deploy;
 mod describe;
 mod drain;
 mod endpoints;
+mod engine;
 mod evidence;
 mod handle;
 mod hold;

@@ -60,6 +60,13 @@ pub enum Fact {
         /// What became of it, and why.
         change: String,
     },
+    /// The container engine was found, or lost.
+    Engine {
+        /// Whether it can be asked now.
+        connected: bool,
+        /// Its version, or why it can't be asked.
+        detail: String,
+    },
 }
 
 /// What came of a command.
@@ -94,7 +101,8 @@ impl Entry {
             | Fact::Verdict(_)
             | Fact::Sample(_)
             | Fact::Config { .. }
-            | Fact::Ejection { .. } => None,
+            | Fact::Ejection { .. }
+            | Fact::Engine { .. } => None,
         }
     }
 
@@ -120,6 +128,7 @@ impl Fact {
             Self::Sample(_) => "sample",
             Self::Config { .. } => "config",
             Self::Ejection { .. } => "ejection",
+            Self::Engine { .. } => "engine",
         }
     }
 
@@ -143,6 +152,10 @@ impl Fact {
             Self::Ejection { version, endpoint, change } => serde_json::to_string(
                 &serde_json::json!({ "version": version, "endpoint": endpoint, "change": change }),
             ),
+            Self::Engine { connected, detail } => serde_json::to_string(&serde_json::json!({
+                "state": if *connected { "connected" } else { "lost" },
+                "detail": short(detail),
+            })),
         }
     }
 }

@@ -139,7 +139,7 @@ pub struct EventRecord {
     pub service: Option<ServiceName>,
     /// In which rollout.
     pub rollout: Option<u64>,
-    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection`.
+    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection` | `engine`.
     pub kind: String,
     /// Whose doing; `None`: Adit's own.
     pub who: Option<String>,
@@ -214,6 +214,7 @@ fn words(kind: &str, record: &Value) -> (String, bool) {
         "command" => command(record),
         "config" => config(record),
         "ejection" => ejection(record),
+        "engine" => engine(record),
         _ => None,
     };
     told.map_or_else(|| (format!("{kind}: {record}"), false), |text| (text, true))
@@ -247,6 +248,14 @@ fn config(record: &Value) -> Option<String> {
 fn ejection(record: &Value) -> Option<String> {
     let word = |key: &str| record.get(key).and_then(Value::as_str);
     Some(format!("{} of {} {}", word("endpoint")?, word("version")?, word("change")?))
+}
+
+fn engine(record: &Value) -> Option<String> {
+    let word = |key: &str| record.get(key).and_then(Value::as_str);
+    Some(match word("state")? {
+        "connected" => format!("container engine found: {}", word("detail")?),
+        state => format!("container engine {state}: {}", word("detail")?),
+    })
 }
 
 /// As SQLite keeps a moment.
