@@ -61,10 +61,18 @@ impl World {
         let all = endpoints.iter().map(|(it, _)| it.clone()).chain(others);
         self.control.sighting = Some(sighting(all));
         self.control.install(self.spec.clone());
+        for state in self.control.services.values_mut().flat_map(|service| service.versions.values_mut()) {
+            for endpoint in &mut state.endpoints {
+                endpoint.container = state.spec.containers.get(&endpoint.address).cloned();
+            }
+        }
+        self.control.take_up_drains();
     }
 
     /// The same program again.
     fn restart(&mut self) {
+        // The folder is one program's at a time.
+        self.control = control(&self.spec, &tempdir().unwrap());
         self.control = control(&self.spec, &self.dir);
     }
 
