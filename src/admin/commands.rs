@@ -119,9 +119,10 @@ pub(super) fn refusal(named: &str, error: CommandError) -> Problem {
         CommandError::UnknownService(known) => unknown_service(&ServiceName::from(named), &known),
         CommandError::UnknownEndpoint(known) => {
             let known = if known.is_empty() { "none" } else { &known };
-            let detail = format!("there is no endpoint `{named}`; known: {known}");
+            let detail = format!("there is no endpoint or container `{named}`; known: {known}");
             Problem::new(Code::UnknownEndpoint, detail)
         }
+        CommandError::AmbiguousEndpoint(what) => Problem::new(Code::BadRequest, what),
         CommandError::UnknownVersion(what) => Problem::new(Code::UnknownVersion, what),
         CommandError::Conflict(what) => Problem::new(Code::Conflict, what),
         CommandError::NotSaved(what) => Problem::new(Code::NotSaved, what),

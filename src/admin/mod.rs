@@ -7,6 +7,7 @@ mod deploy;
 mod events;
 mod guard;
 mod history;
+mod images;
 mod problem;
 mod routes;
 mod serve;

@@ -17,7 +17,7 @@ use super::commands::{self, Service};
 use super::deploy;
 use super::guard::Guard;
 use super::problem::{Code, Problem};
-use super::{events, history, traffic};
+use super::{events, history, images, traffic};
 use crate::control::report::{ServiceStatus, Status};
 use crate::control::{Handle, Journal};
 use crate::domain::ServiceName;
@@ -60,6 +60,8 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/services/{service}", get(service))
+        .route("/v1/services/{service}/images", get(images::of_service))
+        .route("/v1/images", get(images::all))
         .route("/v1/services/{service}/promote", post(commands::promote))
         .route("/v1/services/{service}/abort", post(commands::abort))
         .route("/v1/services/{service}/pause", post(commands::pause))
@@ -91,7 +93,7 @@ fn not_served_yet() -> Router<Arc<Api>> {
 }
 
 impl Api {
-    async fn status(&self) -> Result<Status, Problem> {
+    pub(super) async fn status(&self) -> Result<Status, Problem> {
         self.handle.status().await.ok_or_else(Problem::stopping)
     }
 }
@@ -105,13 +107,15 @@ async fn service(
     Service(name): Service,
 ) -> Result<Json<ServiceStatus>, Problem> {
     let status = api.status().await?;
-    match status.service(name.as_str()) {
-        Some(service) => Ok(Json(service.clone())),
-        None => {
-            let known = status.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>();
-            Err(commands::unknown_service(&name, &known.join(", ")))
-        }
-    }
+    known(&status, &name).cloned().map(Json)
+}
+
+/// The service with this name; when there is none, those that there are.
+pub(super) fn known<'a>(status: &'a Status, name: &ServiceName) -> Result<&'a ServiceStatus, Problem> {
+    status.service(name.as_str()).ok_or_else(|| {
+        let known = status.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>();
+        commands::unknown_service(name, &known.join(", "))
+    })
 }
 
 /// Rendered on a thread of its own: thousands of series take longer than a verdict may wait.

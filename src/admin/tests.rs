@@ -212,6 +212,8 @@ fn status(control: Control) -> Status {
         certificates: Vec::new(),
         ready: control != Control::NotReady,
         problems: Vec::new(),
+        notes: Vec::new(),
+        docker: None,
         services: vec![web(control)],
     }
 }
@@ -220,6 +222,7 @@ fn web(control: Control) -> ServiceStatus {
     let endpoint = EndpointStatus {
         endpoint: "127.0.0.1:9001".into(),
         address: Some("127.0.0.1:9001".into()),
+        container: None,
         state: if control == Control::NotReady { "down" } else { "ready" }.into(),
         reason: String::new(),
         last_check: None,
@@ -234,6 +237,8 @@ fn web(control: Control) -> ServiceStatus {
         digest: None,
         revision: None,
         created: None,
+        source: None,
+        image_id: None,
         weight: Weight::FULL,
         requests: 0,
         failures: 0,

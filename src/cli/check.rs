@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::config::Style;
-use crate::config::spec::Spec;
+use crate::config::spec::{DockerSpec, Spec};
 use crate::provider::file;
 use crate::tls::{FileError, Keyrings};
 
@@ -56,7 +56,15 @@ fn praise(path: &Path, spec: &Spec) -> String {
     let names: Vec<_> = spec.services.keys().map(|name| name.as_str()).collect();
     let listeners: Vec<_> = spec.listeners.iter().map(|listener| listener.address.to_string()).collect();
     let services = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    format!("{} is valid: listens on {}; services: {services}", path.display(), listeners.join(", "))
+    let docker = match &spec.docker {
+        Some(DockerSpec { endpoint, .. }) => {
+            let engine = endpoint.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+            format!("; containers of the docker engine{engine} are served too, and were not looked at")
+        }
+        None => String::new(),
+    };
+    let listeners = listeners.join(", ");
+    format!("{} is valid: listens on {listeners}; services: {services}{docker}", path.display())
 }
 
 #[cfg(test)]
@@ -81,6 +89,16 @@ mod tests {
         assert_eq!(checked(GOOD, CheckFormat::Text), (expected.to_owned(), 0));
         let json = ("{\"errors\":[],\"valid\":true}\n".to_owned(), 0);
         assert_eq!(checked(GOOD, CheckFormat::Json), json);
+    }
+
+    #[test]
+    fn containers_are_said_to_be_served_too_and_not_to_be_checked() {
+        let mut spec = Spec::front_door(([127, 0, 0, 1], 80).into(), Vec::new());
+        spec.docker =
+            Some(DockerSpec { endpoint: Some("tcp://127.0.0.1:2375".into()), ..DockerSpec::default() });
+        let expected = "adit.toml is valid: listens on 127.0.0.1:80; services: default; containers of the docker engine \
+                        (tcp://127.0.0.1:2375) are served too, and were not looked at";
+        assert_eq!(praise(Path::new("adit.toml"), &spec), expected);
     }
 
     #[test]

@@ -31,6 +31,8 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 pub(super) struct Client {
     reach: Reach,
     runtime: Runtime,
+    /// To connect, and from there to the end of the answer.
+    limits: (Duration, Duration),
 }
 
 /// An answer, whatever it says.
@@ -67,7 +69,13 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| Failure::Other(format!("the operating system refuses a runtime: {error}")))?;
-        Ok(Self { reach, runtime })
+        Ok(Self { reach, runtime, limits: (CONNECT_LIMIT, ANSWER_LIMIT) })
+    }
+
+    /// No longer than this to connect, nor for an answer.
+    pub(super) fn within(self, limit: Duration) -> Self {
+        let (connect, answer) = self.limits;
+        Self { limits: (connect.min(limit), answer.min(limit)), ..self }
     }
 
     /// Asks for `path`; whatever is not a success is a failure.
@@ -147,7 +155,7 @@ impl Client {
     }
 
     async fn connected<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, Failure> {
-        let connected = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
+        let connected = tokio::time::timeout(self.limits.0, connecting).await;
         connected
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| Failure::Unreachable(self.reach.place.clone(), error))
@@ -173,7 +181,7 @@ impl Client {
             answered
         };
         let broken = |error: &dyn fmt::Display| self.strange(format!("the connection broke: {error}"));
-        match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+        match tokio::time::timeout(self.limits.1, answer).await {
             Err(_) => Err(Failure::TimedOut(self.reach.place.clone())),
             Ok(Err(error)) => Err(broken(&error)),
             Ok(Ok((_, Err(error)))) => Err(broken(&error)),

@@ -1,11 +1,14 @@
 //! `adit healthcheck`: for Docker's HEALTHCHECK and its like, which know 0 and 1 alone.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::client::{Client, Failure};
 use super::exit::Exit;
 use super::{print, reach};
 use crate::admin::Readiness;
+use crate::config;
 
 /// Exit with 0 when every service has a ready endpoint, else with 1
 #[derive(Debug, clap::Args)]
@@ -16,6 +19,9 @@ pub(super) struct Args {
     /// Only ask whether the program is alive
     #[arg(long)]
     live: bool,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = config::duration)]
+    timeout: Duration,
     #[command(flatten)]
     reach: reach::Args,
 }
@@ -28,7 +34,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 fn check(args: &Args) -> Result<String, Failure> {
-    let client = Client::new(&args.reach)?;
+    let client = Client::new(&args.reach)?.within(args.timeout);
     if args.live {
         client.get("/livez")?;
         return Ok("alive\n".to_owned());

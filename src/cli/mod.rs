@@ -18,6 +18,7 @@ mod grid;
 mod healthcheck;
 mod history;
 mod hold;
+mod images;
 mod logging;
 mod pause;
 mod print;
@@ -47,6 +48,7 @@ Start:    adit run --to 127.0.0.1:9001 127.0.0.1:9002
 Release:  change `release` in adit.toml, then watch: adit status -w
 Go back:  adit abort web --why 'prices are wrong'; after a promotion: adit undo web
 Look back: adit explain web
+Which image: adit images web
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config, 4 rollout aborted, 5 timed out, 6 conflict, 7 admin API unreachable";
 
@@ -64,6 +66,7 @@ enum Verb {
     Check(check_args::Args),
     Demo(demo::DemoArgs),
     Status(status::Args),
+    Images(images::Args),
     Deploy(deploy::Args),
     Promote(promote::Args),
     Abort(abort::Args),
@@ -98,6 +101,7 @@ impl Verb {
             Self::Check(args) => return check_args::run(&args),
             Self::Demo(args) => return demo::demo(args),
             Self::Status(args) => status::run(&args),
+            Self::Images(args) => images::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::Promote(args) => promote::run(&args),
             Self::Abort(args) => abort::run(&args),
@@ -190,6 +194,8 @@ mod tests {
             "adit check --format json",
             "adit status -w",
             "adit status web --json --admin unix:/run/adit.sock",
+            "adit images",
+            "adit images web --json --admin unix:/run/adit.sock",
             "adit deploy web --version v2 --endpoint a:1 --endpoint b:1 --image r/web:2 --wait --timeout 1h30m",
             "adit deploy web --version v2 --endpoint a:1 b:1 --revision 4f2a --created 2026-11-01T12:00:00Z --json",
             "adit promote web --full --why done",
@@ -201,6 +207,7 @@ mod tests {
             "adit release web",
             "adit drain 127.0.0.1:9001 --wait --timeout 1m --force",
             "adit drain 127.0.0.1:9001 --cancel",
+            "adit drain shop-web-1 --wait",
             "adit reload --wait -c adit.toml",
             "adit history",
             "adit history web --limit 5 --json",
@@ -208,7 +215,8 @@ mod tests {
             "adit explain web 3 --json",
             "adit simulate --rate 100 --stable-errors 0.1%",
             "adit simulate web -c adit.toml --canary-errors 0.5%,2% --runs 50 --seed 7 --json",
-            "adit healthcheck --live",
+            "adit healthcheck",
+            "adit healthcheck --live --timeout 1s",
             "adit completion bash",
         ] {
             if let Err(error) = parse(line) {

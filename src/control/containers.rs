@@ -67,6 +67,7 @@ impl Control {
         if self.sighting.as_ref() == Some(&sighting) {
             return;
         }
+        self.note_engine(&sighting.engine);
         self.sighting = Some(sighting);
         self.look_again();
     }

@@ -1,5 +1,7 @@
 //! How things stand, told to people (status) and to machines (metrics).
 
+mod containers;
+
 use super::advice;
 use super::control::Control;
 use super::deploy::{Deployments, Intent};
@@ -31,6 +33,8 @@ pub(crate) fn status(control: &Control) -> Status {
         certificates: certificates(control),
         ready: control.services.values().all(ServiceState::serves),
         problems: problems(control),
+        notes: containers::notes(control),
+        docker: containers::docker(control),
         services,
     }
 }
@@ -55,7 +59,7 @@ pub(crate) fn series(control: &Control) -> Series {
             }),
         })
         .collect();
-    Series { services, unrouted: control.unrouted.clone() }
+    Series { services, unrouted: control.unrouted.clone(), docker: containers::docker_series(control) }
 }
 
 fn problems(control: &Control) -> Vec<String> {
@@ -69,6 +73,7 @@ fn problems(control: &Control) -> Vec<String> {
         .chain(names)
         .chain(control.outside.problems())
         .chain(control.around.keyrings.problems())
+        .chain(containers::problems(control))
         .collect()
 }
 
@@ -97,9 +102,11 @@ fn service(name: &ServiceName, state: &ServiceState, control: &Control) -> Servi
                 name: name.clone(),
                 role: role.to_owned(),
                 image: version.spec.build.image.clone(),
-                digest: version.spec.build.digest().map(str::to_owned),
+                digest: containers::digest(version),
                 revision: version.spec.build.revision.clone(),
                 created: version.spec.build.created.clone(),
+                source: version.spec.build.source.clone(),
+                image_id: version.spec.build.image_id.clone(),
                 weight,
                 requests: requests(version),
                 failures: failures(version),
@@ -228,6 +235,7 @@ fn endpoints(version: &VersionState, control: &Control) -> Vec<EndpointStatus> {
             Some(EndpointStatus {
                 endpoint: endpoint.to_string(),
                 address: None,
+                container: None,
                 state: "unresolved".to_owned(),
                 reason: control
                     .problems
@@ -261,7 +269,23 @@ pub(crate) fn endpoint(state: &EndpointState) -> EndpointStatus {
 fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
     let check = &state.check;
     let last = check.last.as_ref();
-    let (word, reason) = match check.condition {
+    let (word, reason) = containers::withheld(state).unwrap_or_else(|| condition(state));
+    EndpointStatus {
+        endpoint: state.declared.to_string(),
+        address: Some(state.address.to_string()),
+        container: containers::behind(state),
+        state: word.to_owned(),
+        reason,
+        last_check: last.map(|last| last.result.to_string()),
+        last_check_at: last.map(|last| rfc3339(last.at)),
+        streak: check.streak,
+        in_flight: state.cells.busy(),
+    }
+}
+
+/// What our own checks and its answers say of it.
+fn condition(state: &EndpointState) -> (&'static str, String) {
+    match state.check.condition {
         Condition::New => ("new", "waits for its first passed check".to_owned()),
         Condition::Down => ("down", "fails its checks".to_owned()),
         Condition::Up => match state.outlier.place() {
@@ -272,16 +296,6 @@ fn endpoint_in_use(state: &EndpointState) -> EndpointStatus {
             }
             Place::In { .. } => ("ready", "passes its checks".to_owned()),
         },
-    };
-    EndpointStatus {
-        endpoint: state.declared.to_string(),
-        address: Some(state.address.to_string()),
-        state: word.to_owned(),
-        reason,
-        last_check: last.map(|last| last.result.to_string()),
-        last_check_at: last.map(|last| rfc3339(last.at)),
-        streak: check.streak,
-        in_flight: state.cells.busy(),
     }
 }
 
@@ -304,6 +318,7 @@ fn version_series(name: &VersionName, version: &VersionState) -> VersionSeries {
     VersionSeries {
         name: name.clone(),
         image: version.spec.build.image.clone(),
+        digest: containers::digest(version),
         revision: version.spec.build.revision.clone(),
         created: version.spec.build.created.clone(),
         cells: version.cells.clone(),

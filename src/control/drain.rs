@@ -1,5 +1,8 @@
 //! Draining of single endpoints: nothing new for them, what is in flight ends. It lasts until it is cancelled or the
-//! endpoint leaves the config, across restarts.
+//! endpoint leaves the config, across restarts. That of a container goes with the container: also when it is started again and has
+//! another address, until it is removed.
+
+mod seats;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,16 +13,18 @@ use super::control::{Control, Scope};
 use super::describe;
 use super::endpoints::EndpointState;
 use super::handle::CommandError;
-use super::report::{DrainStatus, DrainedEndpoint};
+use super::report::{DrainStatus, DrainedEndpoint, EndpointStatus};
 use super::store::{By, DrainRecord, Store, StoreError};
 use crate::config::spec::{EndpointAddress, VersionSpec};
-use crate::domain::{ServiceName, VersionName, Weight};
+use crate::domain::Weight;
+use crate::domain::container::{Engine, Sighting};
+use seats::Seat;
 
 /// An operator's word about an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrainOrder {
-    /// As configured, or as `ip:port`. One that several services (or a name with several addresses) have stands for all
-    /// of them.
+    /// As configured, or as `ip:port`: one that several services (or a name with several addresses) have stands for all
+    /// of them. Or a container: its name, its id, or enough of its id.
     pub endpoint: String,
     /// What it is about.
     pub verb: DrainVerb,
@@ -40,9 +45,6 @@ pub enum DrainVerb {
     Look,
 }
 
-/// Where an endpoint is: an address may serve several services.
-type Seat = (ServiceName, VersionName, SocketAddr);
-
 /// The endpoints that are being drained.
 #[derive(Default)]
 pub(crate) struct Drains {
@@ -52,13 +54,20 @@ pub(crate) struct Drains {
 impl Drains {
     /// As the store has them.
     pub(crate) fn recorded(store: &Store) -> Result<Self, StoreError> {
-        let drains = store.drains()?.into_iter().map(|record| (seat(&record), record)).collect();
+        let drains = store.drains()?.into_iter().map(|record| (Seat::recorded(&record), record)).collect();
         Ok(Self { drains })
     }
-}
 
-fn seat(record: &DrainRecord) -> Seat {
-    (record.service.clone(), record.version.clone(), record.address)
+    fn of_container(&self, id: &str) -> impl Iterator<Item = &DrainRecord> {
+        self.drains.values().filter(move |record| record.container.as_deref() == Some(id))
+    }
+
+    /// The drain of this container, or of what has no container here.
+    fn of(&self, seat: &Seat) -> Option<&DrainRecord> {
+        let by_address = || self.drains.get(&Seat { container: None, ..seat.clone() });
+        let container = seat.container.as_ref().and_then(|id| self.of_container(id).next());
+        container.or_else(by_address)
+    }
 }
 
 /// What status says of an endpoint that is being drained.
@@ -72,13 +81,10 @@ pub(crate) fn reason(by: &By) -> String {
 impl Control {
     /// Takes an endpoint out of use, or back into it, and says how it stands.
     pub(crate) fn drain(&mut self, order: &DrainOrder) -> Result<DrainStatus, CommandError> {
-        let seats = self.seats(&order.endpoint);
-        if seats.is_empty() {
-            return Err(CommandError::UnknownEndpoint(self.all_endpoints()));
-        }
-        if let (true, Some((service, ..))) = (order.verb != DrainVerb::Look, seats.first()) {
+        let seats = self.seats(&order.endpoint)?;
+        if let (true, Some(seat)) = (order.verb != DrainVerb::Look, seats.first()) {
             let verb = format!("{} {}", order.verb.as_str(), order.endpoint);
-            self.on_record(service, verb, &order.by, |control| control.carry_out_drain(order, &seats))?;
+            self.on_record(&seat.service, verb, &order.by, |control| control.carry_out_drain(order, &seats))?;
         }
         Ok(DrainStatus { endpoints: seats.iter().filter_map(|seat| self.drained_endpoint(seat)).collect() })
     }
@@ -97,30 +103,31 @@ impl Control {
 
     fn begin_drain(&mut self, seats: &[Seat], by: &By) -> Result<(), CommandError> {
         let since = self.around.clock.now();
-        let fresh = seats.iter().filter(|seat| !self.drains.drains.contains_key(seat));
+        let fresh = seats.iter().filter(|seat| self.drains.of(seat).is_none());
         let records: Vec<_> = fresh
-            .map(|(service, version, address)| DrainRecord {
-                service: service.clone(),
-                version: version.clone(),
-                address: *address,
+            .map(|seat| DrainRecord {
+                service: seat.service.clone(),
+                version: seat.version.clone(),
+                address: seat.address,
+                container: seat.container.clone(),
                 since,
                 by: by.clone(),
             })
             .collect();
         self.store.keep_drains(&records).map_err(not_saved)?;
-        self.drains.drains.extend(records.into_iter().map(|record| (seat(&record), record)));
+        self.drains.drains.extend(records.into_iter().map(|record| (Seat::recorded(&record), record)));
         self.show_drains();
         Ok(())
     }
 
     fn cancel_drain(&mut self, endpoint: &str, seats: &[Seat]) -> Result<(), CommandError> {
-        let records: Vec<_> = seats.iter().filter_map(|seat| self.drains.drains.get(seat)).cloned().collect();
+        let records: Vec<_> = seats.iter().filter_map(|seat| self.drains.of(seat)).cloned().collect();
         if records.is_empty() {
             return Err(CommandError::Conflict(format!("{endpoint} is not being drained")));
         }
         self.store.forget_drains(&records).map_err(not_saved)?;
         for record in &records {
-            self.drains.drains.remove(&seat(record));
+            self.drains.drains.remove(&Seat::recorded(record));
         }
         self.show_drains();
         Ok(())
@@ -141,14 +148,14 @@ impl Control {
                 warn!(%error, "drains of endpoints that left the config stay recorded");
             }
             for record in &gone {
-                self.drains.drains.remove(&seat(record));
+                self.drains.drains.remove(&Seat::recorded(record));
             }
         }
-        let drains = &self.drains.drains;
+        let drains = &self.drains;
         for (name, service) in &mut self.services {
             for (version, state) in &mut service.versions {
                 for endpoint in &mut state.endpoints {
-                    let drain = drains.get(&(name.clone(), version.clone(), endpoint.address));
+                    let drain = drains.of(&Seat::of(name, version, endpoint));
                     let draining = drain.map(|record| record.by.clone());
                     service.dirty |= endpoint.draining.is_some() != draining.is_some();
                     endpoint.draining = draining;
@@ -158,8 +165,13 @@ impl Control {
         }
     }
 
-    /// Whether the config has no such endpoint any more. One behind a name may not have been found yet.
+    /// Whether the config has no such endpoint any more, or the engine no such container. An endpoint behind a name may
+    /// not have been found yet, a container may be about to be started again.
     fn has_left(&self, record: &DrainRecord) -> bool {
+        if let Some(id) = &record.container {
+            let behind = || self.endpoint(&Seat::recorded(record)).is_some();
+            return !behind() && is_gone(id, self.sighting.as_ref(), self.spec.docker.is_some());
+        }
         let Some(service) = self.services.get(&record.service) else { return true };
         let Some(version) = service.versions.get(&record.version) else { return true };
         if version.endpoints.iter().any(|endpoint| endpoint.address == record.address) {
@@ -168,56 +180,43 @@ impl Control {
         !may_come(&version.spec, record.address, |name| self.names.contains_key(name))
     }
 
-    /// The endpoints that `endpoint` stands for.
-    fn seats(&self, endpoint: &str) -> Vec<Seat> {
-        let address = endpoint.parse::<SocketAddr>().ok();
-        let meant = |state: &EndpointState| *state.declared == *endpoint || Some(state.address) == address;
-        let mut seats = Vec::new();
-        for (name, service) in &self.services {
-            for (version, state) in &service.versions {
-                let found = state.endpoints.iter().filter(|endpoint| meant(endpoint));
-                seats.extend(found.map(|endpoint| (name.clone(), version.clone(), endpoint.address)));
-            }
-        }
-        seats
-    }
-
-    fn all_endpoints(&self) -> String {
-        let versions = self.services.values().flat_map(|service| service.versions.values());
-        let mut all: Vec<_> = versions
-            .flat_map(|version| &version.endpoints)
-            .map(|endpoint| endpoint.declared.to_string())
-            .collect();
-        all.sort();
-        all.dedup();
-        all.join(", ")
-    }
-
-    fn drained_endpoint(&self, (service, version, address): &Seat) -> Option<DrainedEndpoint> {
-        let state = self.services.get(service)?.versions.get(version)?;
-        let endpoint = state.endpoints.iter().find(|endpoint| endpoint.address == *address)?;
-        Some(DrainedEndpoint {
-            service: service.clone(),
-            version: version.clone(),
-            endpoint: describe::endpoint(endpoint),
+    /// The endpoint that is meant by a seat, wherever it is now.
+    fn endpoint(&self, seat: &Seat) -> Option<(Seat, &EndpointState)> {
+        self.services.iter().find_map(|(name, service)| {
+            service.versions.iter().find_map(|(version, state)| {
+                let endpoint = state.endpoints.iter().find(|it| seat.is(name, version, it))?;
+                Some((Seat::of(name, version, endpoint), endpoint))
+            })
         })
+    }
+
+    fn drained_endpoint(&self, seat: &Seat) -> Option<DrainedEndpoint> {
+        let Some((seat, endpoint)) = self.endpoint(seat) else {
+            // A container that was stopped while it was drained is drained.
+            let record = self.drains.of(seat)?;
+            let Seat { service, version, .. } = seat.clone();
+            return Some(DrainedEndpoint { service, version, endpoint: stopped(record) });
+        };
+        let endpoint = describe::endpoint(endpoint);
+        Some(DrainedEndpoint { service: seat.service, version: seat.version, endpoint })
     }
 
     /// A version that users get keeps an endpoint, unless force says otherwise.
     fn refuse_to_drain_the_last(&self, seats: &[Seat]) -> Result<(), CommandError> {
-        for (name, version, address) in seats {
+        for Seat { service: name, version, address, .. } in seats {
             let Some(service) = self.services.get(name) else { continue };
             let Some(state) = service.versions.get(version) else { continue };
             let (_, weight) = describe::role(version, service);
-            let meant = |endpoint: &EndpointState| {
-                seats.iter().any(|seat| *seat == (name.clone(), version.clone(), endpoint.address))
-            };
+            let meant = |endpoint: &EndpointState| seats.iter().any(|seat| seat.is(name, version, endpoint));
             let left = state.endpoints.iter().any(|endpoint| endpoint.usable() && !meant(endpoint));
             let taken = state.endpoints.iter().any(|endpoint| endpoint.usable() && meant(endpoint));
             if taken && !left && weight > Weight::ZERO {
+                let it = state.endpoints.iter().find(|endpoint| endpoint.address == *address);
+                let it = it.and_then(|endpoint| Some(endpoint.container.as_ref()?.name.clone()));
+                let it = it.unwrap_or_else(|| address.to_string());
                 return Err(CommandError::Conflict(format!(
-                    "{address} is the last ready endpoint of {name} {version}, which gets {weight} of the traffic; add another \
-                     endpoint first, or say that you mean it: `adit drain {address} --force`"
+                    "{it} is the last ready endpoint of {name} {version}, which gets {weight} of the traffic; add another \
+                     endpoint first, or say that you mean it: `adit drain {it} --force`"
                 )));
             }
         }
@@ -242,6 +241,29 @@ fn may_come(spec: &VersionSpec, address: SocketAddr, found: impl Fn(&str) -> boo
         EndpointAddress::Ip(configured) => *configured == address,
         EndpointAddress::Dns { name, port } => *port == address.port() && !found(name),
     })
+}
+
+/// Whether a container is gone for good. An engine that does not answer says nothing about that.
+fn is_gone(id: &str, sighting: Option<&Sighting>, configured: bool) -> bool {
+    match sighting {
+        Some(Sighting { engine: Engine::Connected { .. }, containers, .. }) => !containers.contains_key(id),
+        Some(Sighting { engine: Engine::Lost { .. }, .. }) | None => !configured,
+    }
+}
+
+/// A drained container that has no endpoint now.
+fn stopped(record: &DrainRecord) -> EndpointStatus {
+    EndpointStatus {
+        endpoint: record.address.to_string(),
+        address: None,
+        container: None,
+        state: "drained".to_owned(),
+        reason: reason(&record.by),
+        last_check: None,
+        last_check_at: None,
+        streak: 0,
+        in_flight: 0,
+    }
 }
 
 fn not_saved(error: StoreError) -> CommandError {

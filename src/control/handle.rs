@@ -117,6 +117,8 @@ pub enum CommandError {
     UnknownVersion(String),
     /// No such endpoint. The text lists the known ones.
     UnknownEndpoint(String),
+    /// Several containers may be meant. The text lists them.
+    AmbiguousEndpoint(String),
     /// The state does not allow it: what, and what to do instead.
     Conflict(String),
     /// It was done, but could not be saved (or was not done because it could not be).

@@ -12,6 +12,7 @@ mod deploy;
 mod describe;
 mod drain;
 mod endpoints;
+mod engine;
 mod evidence;
 mod handle;
 mod hold;
@@ -22,6 +23,8 @@ mod record;
 mod recover;
 mod refuse;
 pub mod report;
+#[cfg(test)]
+mod seen;
 mod service;
 mod store;
 mod turn;

@@ -76,6 +76,7 @@ impl Control {
             }
             Some(
                 CommandError::Conflict(why)
+                | CommandError::AmbiguousEndpoint(why)
                 | CommandError::UnknownEndpoint(why)
                 | CommandError::UnknownVersion(why),
             ) => (CommandOutcome::Refused, Some(why.clone())),

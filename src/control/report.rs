@@ -1,6 +1,12 @@
 //! How things stand, as the admin API says it in JSON. These are contracts: add, never rename.
 
+mod containers;
+mod images;
+
 use serde::{Deserialize, Serialize};
+
+pub use containers::{ContainerCounts, ContainerStatus, DockerStatus, IdleContainer, short};
+pub use images::{AllImages, RunningImage, ServiceImages, VersionImage};
 
 use crate::domain::rollout::{Measured, Verdict};
 use crate::domain::{ServiceName, Timestamp, VersionName, Weight};
@@ -23,6 +29,12 @@ pub struct Status {
     pub ready: bool,
     /// What is not as it should be, in words: a refused config, a store that can't be written.
     pub problems: Vec<String>,
+    /// What is good to know of containers and labels, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// The container engine; `None`: none is configured.
+    #[serde(default)]
+    pub docker: Option<DockerStatus>,
     /// All services by name.
     pub services: Vec<ServiceStatus>,
 }
@@ -177,7 +189,7 @@ pub struct VersionStatus {
     pub role: String,
     /// Its image as configured.
     pub image: Option<String>,
-    /// The image's digest, when it is pinned.
+    /// The image's digest, when it is pinned, or when the container engine knows it.
     #[serde(default)]
     pub digest: Option<String>,
     /// The commit it was built from.
@@ -186,6 +198,12 @@ pub struct VersionStatus {
     /// When it was built (RFC 3339).
     #[serde(default)]
     pub created: Option<String>,
+    /// Where its source is, as the image's labels say.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The container engine's id of its image: `sha256:…`.
+    #[serde(default)]
+    pub image_id: Option<String>,
     /// Its share as decided, in percent.
     pub weight: Weight,
     /// Requests that ended.
@@ -206,9 +224,13 @@ pub struct EndpointStatus {
     pub endpoint: String,
     /// Where it is; `None` while its name has no address.
     pub address: Option<String>,
-    /// `new` | `ready` | `down` | `ejected` | `probation` | `unresolved` | `draining` | `drained`.
+    /// The container behind it, if one is known.
+    #[serde(default)]
+    pub container: Option<ContainerStatus>,
+    /// `new` | `ready` | `down` | `ejected` | `probation` | `unresolved` | `draining` | `drained`; or how its container is:
+    /// `starting` | `unhealthy` | `paused` | `restarting` | `stopping` | `exited`.
     pub state: String,
-    /// Why: the last check or ejection, in words.
+    /// Why: the last check or ejection, or what its container does, in words.
     pub reason: String,
     /// The last check's result: `200 in 1.2 ms`, or its error.
     pub last_check: Option<String>,

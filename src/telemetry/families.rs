@@ -233,7 +233,7 @@ pub(super) fn versions(all: &mut Vec<MetricFamily>, services: &[ServiceSeries]) 
         for version in &service.versions {
             let (name, of) = (service.name.as_str(), version.name.as_str());
             let image = version.image.as_deref().unwrap_or("");
-            let digest = image.split_once('@').map_or("", |(_, digest)| digest);
+            let digest = version.digest.as_deref().unwrap_or("");
             let revision = version.revision.as_deref().unwrap_or("");
             let created = version.created.as_deref().unwrap_or("");
             info.sample([name, of, image, digest, revision, created], 1.0);

@@ -10,6 +10,7 @@ use prometheus::TextEncoder;
 use prometheus::proto::MetricFamily;
 
 use super::AccessLog;
+use super::docker::{DockerSeries, docker};
 use super::families::{Counted, Family, number, rollouts, traffic, versions};
 use super::tls::{TlsReading, tls};
 use crate::domain::stats::{PerWorker, VersionCells};
@@ -30,6 +31,8 @@ pub struct Series {
     pub services: Vec<ServiceSeries>,
     /// Counts the requests that no version got; shown with empty `service` and `version`.
     pub unrouted: Arc<PerWorker<VersionCells>>,
+    /// The container engine; `None`: none is configured, and nothing is shown of it.
+    pub docker: Option<DockerSeries>,
 }
 
 /// One service.
@@ -61,6 +64,8 @@ pub struct VersionSeries {
     pub name: VersionName,
     /// Its image as configured, with `@sha256:…` if it is pinned.
     pub image: Option<String>,
+    /// What registries know it by, if that is known.
+    pub digest: Option<String>,
     /// The commit it was built from.
     pub revision: Option<String>,
     /// When it was built (RFC 3339).
@@ -85,6 +90,7 @@ pub struct EndpointSeries {
 struct Events {
     versions: BTreeMap<(ServiceName, VersionName), VersionEvents>,
     transitions: BTreeMap<ServiceName, BTreeMap<String, u64>>,
+    restarts: BTreeMap<ServiceName, u64>,
     reloads: Results,
     last_reload_failed: bool,
 }
@@ -120,7 +126,7 @@ const OUTCOMES: [&str; 3] = ["promoted", "aborted", "superseded"];
 impl Metrics {
     /// Without any service yet.
     pub fn new() -> Arc<Self> {
-        let nothing = Series { services: Vec::new(), unrouted: Arc::new(PerWorker::new(0)) };
+        let nothing = Series { services: Vec::new(), unrouted: Arc::new(PerWorker::new(0)), docker: None };
         Arc::new(Self {
             series: ArcSwap::from_pointee(nothing),
             events: Mutex::default(),
@@ -136,6 +142,9 @@ impl Metrics {
         versions(&mut all, &series.services);
         rollouts(&mut all, &series.services);
         told(&mut all, &series, &locked(&self.events));
+        if let Some(engine) = series.docker {
+            docker(&mut all, engine, &series.services, &locked(&self.events).restarts);
+        }
         program(&mut all, &locked(&self.watched));
         TextEncoder::new()
             .encode_to_string(&all)
@@ -149,6 +158,7 @@ impl Metrics {
         let services: BTreeSet<_> = series.services.iter().map(|service| &service.name).collect();
         events.versions.retain(|(service, version), _| versions.contains(&(service, version)));
         events.transitions.retain(|service, _| services.contains(service));
+        events.restarts.retain(|service, _| services.contains(service));
         self.series.store(Arc::new(series));
     }
 
@@ -166,6 +176,11 @@ impl Metrics {
     pub fn transition(&self, service: &ServiceName, outcome: &str) {
         let mut events = locked(&self.events);
         *events.transitions.entry(service.clone()).or_default().entry(outcome.to_owned()).or_default() += 1;
+    }
+
+    /// Counts the restart of one of a service's containers that stayed unhealthy.
+    pub fn container_restarted(&self, service: &ServiceName) {
+        *locked(&self.events).restarts.entry(service.clone()).or_default() += 1;
     }
 
     /// Counts a reload of the config; `ok`: it took effect.
@@ -404,6 +419,7 @@ mod tests {
         VersionSeries {
             name: name.into(),
             image: Some("registry.example/web@sha256:ab12".into()),
+            digest: Some("sha256:ab12".into()),
             revision: Some("4f2a91c".into()),
             created: Some("2026-11-01T12:00:00Z".into()),
             cells: cells.clone(),
@@ -418,7 +434,7 @@ mod tests {
     }
 
     fn series(services: Vec<ServiceSeries>) -> Series {
-        Series { services, unrouted: cells() }
+        Series { services, unrouted: cells(), docker: None }
     }
 
     /// Metrics of a service `web` with a version `v1`, and that version's counters.
@@ -584,6 +600,29 @@ mod tests {
     }
 
     #[test]
+    fn the_container_engine_is_shown_where_one_is_configured_and_nowhere_else() {
+        let (metrics, cells) = web();
+        let (web, _v1) = web_and_v1();
+        metrics.container_restarted(&web);
+        let none = metrics.render();
+        assert!(!none.contains("adit_docker") && !none.contains("adit_container"), "{none}");
+        let docker = Some(DockerSeries { up: false, served: 3, withheld: 1, left_out: 0 });
+        let services = ["api", "web"].map(|name| service(name, vec![version("v1", &cells)])).into();
+        metrics.publish(Series { docker, ..series(services) });
+        assert_samples(
+            &metrics,
+            &[
+                ("adit_docker_up", 0.0),
+                (r#"adit_docker_containers{state="served"}"#, 3.0),
+                (r#"adit_docker_containers{state="withheld"}"#, 1.0),
+                (r#"adit_docker_containers{state="left_out"}"#, 0.0),
+                (r#"adit_container_restarts_total{service="web"}"#, 1.0),
+                (r#"adit_container_restarts_total{service="api"}"#, 0.0),
+            ],
+        );
+    }
+
+    #[test]
     fn what_others_keep_is_read_when_asked() {
         let (metrics, _cells) = web();
         metrics.watch_log(AccessLog::off());
@@ -606,7 +645,7 @@ mod tests {
         let metrics = Metrics::new();
         let unrouted = cells();
         unrouted[0].ended(MethodLabel::Get, 404, 100);
-        metrics.publish(Series { services: vec![], unrouted });
+        metrics.publish(Series { services: vec![], unrouted, docker: None });
         let key = r#"adit_requests_total{service="",version="",code="404",method="GET"}"#;
         assert_samples(&metrics, &[(key, 1.0)]);
     }

@@ -23,6 +23,7 @@ mod history;
 mod hold;
 mod hooks;
 mod idle;
+mod images;
 mod judging;
 mod kill;
 mod limits;

@@ -67,6 +67,13 @@ pub enum Fact {
         /// What, in words.
         what: String,
     },
+    /// The container engine was found, or lost.
+    Engine {
+        /// Whether it can be asked now.
+        connected: bool,
+        /// Its version, or why it can't be asked.
+        detail: String,
+    },
 }
 
 /// What came of a command.
@@ -102,7 +109,8 @@ impl Entry {
             | Fact::Sample(_)
             | Fact::Config { .. }
             | Fact::Ejection { .. }
-            | Fact::Containers { .. } => None,
+            | Fact::Containers { .. }
+            | Fact::Engine { .. } => None,
         }
     }
 
@@ -129,6 +137,7 @@ impl Fact {
             Self::Config { .. } => "config",
             Self::Ejection { .. } => "ejection",
             Self::Containers { .. } => "containers",
+            Self::Engine { .. } => "engine",
         }
     }
 
@@ -155,6 +164,10 @@ impl Fact {
             Self::Containers { container, what } => {
                 serde_json::to_string(&serde_json::json!({ "container": container, "what": short(what) }))
             }
+            Self::Engine { connected, detail } => serde_json::to_string(&serde_json::json!({
+                "state": if *connected { "connected" } else { "lost" },
+                "detail": short(detail),
+            })),
         }
     }
 }

@@ -139,7 +139,7 @@ pub struct EventRecord {
     pub service: Option<ServiceName>,
     /// In which rollout.
     pub rollout: Option<u64>,
-    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection` | `containers`.
+    /// `transition` | `command` | `verdict` | `sample` | `config` | `ejection` | `containers` | `engine`.
     pub kind: String,
     /// Whose doing; `None`: Adit's own.
     pub who: Option<String>,
@@ -215,6 +215,7 @@ fn words(kind: &str, record: &Value) -> (String, bool) {
         "config" => config(record),
         "ejection" => ejection(record),
         "containers" => containers(record),
+        "engine" => engine(record),
         _ => None,
     };
     told.map_or_else(|| (format!("{kind}: {record}"), false), |text| (text, true))
@@ -255,6 +256,14 @@ fn containers(record: &Value) -> Option<String> {
     Some(match record.get("container").and_then(Value::as_str) {
         Some(container) => format!("container {container}: {what}"),
         None => what.to_owned(),
+    })
+}
+
+fn engine(record: &Value) -> Option<String> {
+    let word = |key: &str| record.get(key).and_then(Value::as_str);
+    Some(match word("state")? {
+        "connected" => format!("container engine found: {}", word("detail")?),
+        state => format!("container engine {state}: {}", word("detail")?),
     })
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING, IMAGES];
+const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING, IMAGES, DRAINS_OF_CONTAINERS];
 
 const FIRST: &str = "
     CREATE TABLE machines (
@@ -109,6 +109,22 @@ const IMAGES: &str = "
     ALTER TABLE identities ADD COLUMN image_id TEXT;
     ALTER TABLE identities ADD COLUMN created TEXT;
     ALTER TABLE identities ADD COLUMN source TEXT;
+";
+
+const DRAINS_OF_CONTAINERS: &str = "
+    CREATE TABLE drains_of_containers (
+        service   TEXT NOT NULL,
+        version   TEXT NOT NULL,
+        address   TEXT NOT NULL,    -- ip:port
+        container TEXT NOT NULL,    -- its id; empty: none
+        since     INTEGER NOT NULL,
+        who       TEXT NOT NULL,
+        why       TEXT,
+        PRIMARY KEY (service, version, address, container)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO drains_of_containers SELECT service, version, address, '', since, who, why FROM drains;
+    DROP TABLE drains;
+    ALTER TABLE drains_of_containers RENAME TO drains;
 ";
 
 /// For another process's lock.

@@ -24,6 +24,8 @@ pub(crate) struct DrainRecord {
     pub(crate) service: ServiceName,
     pub(crate) version: VersionName,
     pub(crate) address: SocketAddr,
+    /// The id of the container that was there, if one was: then it is drained, wherever it is.
+    pub(crate) container: Option<String>,
     pub(crate) since: Timestamp,
     pub(crate) by: By,
 }
@@ -78,22 +80,27 @@ impl Store {
     /// # Errors
     /// When the file can't be read.
     pub(crate) fn drains(&self) -> Result<Vec<DrainRecord>, StoreError> {
-        let rows = self.read("SELECT service, version, address, since, who, why FROM drains", [], |row| {
-            let address = row.get::<_, String>(2)?;
-            Ok(address
-                .parse()
-                .ok()
-                .map(|address| (address, row.get::<_, String>(0), row.get::<_, String>(1)))
-                .map(|(address, service, version)| -> rusqlite::Result<DrainRecord> {
-                    Ok(DrainRecord {
-                        service: service?.as_str().into(),
-                        version: version?.as_str().into(),
-                        address,
-                        since: timestamp(row.get(3)?),
-                        by: By { who: row.get(4)?, why: row.get(5)? },
-                    })
-                }))
-        })?;
+        let rows = self.read(
+            "SELECT service, version, address, since, who, why, container FROM drains",
+            [],
+            |row| {
+                let address = row.get::<_, String>(2)?;
+                Ok(address
+                    .parse()
+                    .ok()
+                    .map(|address| (address, row.get::<_, String>(0), row.get::<_, String>(1)))
+                    .map(|(address, service, version)| -> rusqlite::Result<DrainRecord> {
+                        Ok(DrainRecord {
+                            service: service?.as_str().into(),
+                            version: version?.as_str().into(),
+                            address,
+                            container: Some(row.get::<_, String>(6)?).filter(|id| !id.is_empty()),
+                            since: timestamp(row.get(3)?),
+                            by: By { who: row.get(4)?, why: row.get(5)? },
+                        })
+                    }))
+            },
+        )?;
         rows.into_iter()
             .flatten()
             .collect::<rusqlite::Result<_>>()
@@ -108,15 +115,16 @@ impl Store {
         self.write(|transaction| {
             for drain in drains {
                 transaction.execute(
-                    "INSERT OR REPLACE INTO drains (service, version, address, since, who, why)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT OR REPLACE INTO drains (service, version, address, since, who, why, container)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![
                         drain.service.as_str(),
                         drain.version.as_str(),
                         drain.address.to_string(),
                         micros(drain.since),
                         drain.by.who,
-                        drain.by.why
+                        drain.by.why,
+                        drain.container.as_deref().unwrap_or_default()
                     ],
                 )?;
             }
@@ -132,8 +140,13 @@ impl Store {
         self.write(|transaction| {
             for drain in drains {
                 transaction.execute(
-                    "DELETE FROM drains WHERE service = ?1 AND version = ?2 AND address = ?3",
-                    params![drain.service.as_str(), drain.version.as_str(), drain.address.to_string()],
+                    "DELETE FROM drains WHERE service = ?1 AND version = ?2 AND address = ?3 AND container = ?4",
+                    params![
+                        drain.service.as_str(),
+                        drain.version.as_str(),
+                        drain.address.to_string(),
+                        drain.container.as_deref().unwrap_or_default()
+                    ],
                 )?;
             }
             Ok(())
