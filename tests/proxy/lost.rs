@@ -35,17 +35,24 @@ impl Losing {
         let (clock, hand) = Clock::manual(Timestamp::from_micros(1_000_000_000));
         let cells = web.versions[CANARY].endpoints[0].cells.clone();
         let mut after = web.again();
-        after.versions[CANARY] =
-            Version { cells: web.versions[CANARY].cells.clone(), ..version("v2", left) };
+        after.versions[CANARY] = Version { cells: web.versions[CANARY].cells.clone(), ..version("v2", left) };
         Self { proxy: Proxy::start_with(web, 1, clock, Duration::ZERO), hand, cells, after }
     }
 
-    /// A client that has asked for this, and waits: the endpoint has it.
+    /// A client that has asked for this, and waits.
     fn asking(&self, request: &str) -> Wire {
         let mut client = self.proxy.client();
         let before = self.in_flight();
         client.send(request);
-        eventually("the endpoint was asked", || self.in_flight() > before);
+        eventually("the endpoint is being asked", || self.in_flight() > before);
+        client
+    }
+
+    /// The same, and the endpoint has the head of it.
+    fn asking_at(&self, endpoint: &Scripted, request: &str) -> Wire {
+        let before = endpoint.heads().len();
+        let client = self.asking(request);
+        eventually("the endpoint has it", || endpoint.heads().len() > before);
         client
     }
 
@@ -134,8 +141,7 @@ fn what_waits_for_a_lost_endpoint_and_is_safe_to_repeat_goes_to_another_at_once(
     for (request, answer) in [(GET, "got "), (PUT, "got abcd")] {
         let (frozen, echo) = (frozen(), echo());
         let losing = Losing::new(http1(&frozen), &[echo.address]);
-        let mut client = losing.asking(request);
-        eventually("the frozen endpoint has it", || frozen.heads().len() == 1);
+        let mut client = losing.asking_at(&frozen, request);
         losing.lose();
         assert_eq!(client.reply().text(), answer);
         assert_eq!((losing.retries(), losing.in_flight()), (1, 0));
@@ -164,11 +170,17 @@ fn so_it_does_over_http2_and_its_neighbours_wait_on() {
 
 #[test]
 fn an_upload_under_way_begins_anew_at_another_endpoint_and_goes_on() {
-    let (frozen, echo) = (Scripted::start(|wire| drop(wire.rest())), echo());
+    let frozen = Scripted::start(|wire| {
+        wire.request_head();
+        wire.rest();
+    });
+    let echo = echo();
     let losing = Losing::new(http1(&frozen), &[echo.address]);
-    let mut client = losing.asking("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nabcd");
+    let mut client = losing.asking_at(&frozen, "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nabcd");
     losing.lose();
-    eventually("the other endpoint has the beginning", || !echo.heads().is_empty() || echo.connections() == 1);
+    eventually("the other endpoint has the beginning", || {
+        !echo.heads().is_empty() || echo.connections() == 1
+    });
     client.send("efgh");
     assert_eq!(client.reply().text(), "got abcdefgh");
     losing.assert_nobody_is_blamed(1);
@@ -180,8 +192,7 @@ fn what_is_not_safe_to_repeat_waits_until_a_frozen_endpoint_goes_on() {
     for request in [POST, &large] {
         let ((endpoint, thawed), echo) = (thawing(), echo());
         let losing = Losing::new(http1(&endpoint), &[echo.address]);
-        let mut client = losing.asking(request);
-        eventually("the endpoint has all of it", || endpoint.heads().len() == 1);
+        let mut client = losing.asking_at(&endpoint, request);
         losing.lose();
         assert_eq!(losing.proxy.get("/").text(), "got ", "nothing new goes there");
         assert_eq!(losing.in_flight(), 1);
@@ -196,14 +207,17 @@ fn what_is_not_safe_to_repeat_waits_until_a_frozen_endpoint_goes_on() {
 fn a_frozen_endpoint_that_does_not_go_on_in_time_is_a_504_that_counts_against_nobody() {
     let (frozen, echo) = (frozen(), echo());
     let losing = Losing::new(http1(&frozen), &[echo.address]);
-    let mut client = losing.asking(POST);
+    let mut client = losing.asking_at(&frozen, POST);
     losing.lose();
     eventually("its time is over", || {
         losing.hand.advance(Duration::from_secs(1));
         losing.in_flight() == 0
     });
     let reply = client.reply();
-    assert_eq!((reply.status, reply.header("proxy-status")), (504, Some("adit; error=http_response_timeout")));
+    assert_eq!(
+        (reply.status, reply.header("proxy-status")),
+        (504, Some("adit; error=http_response_timeout"))
+    );
     losing.assert_nobody_is_blamed(0);
 }
 
@@ -212,7 +226,7 @@ fn where_nobody_else_is_a_get_waits_for_whoever_comes_first() {
     let ((endpoint, thawed), echo) = (thawing(), echo());
     for comes_back in [true, false] {
         let mut losing = Losing::new(http1(&endpoint), &[]);
-        let mut client = losing.asking(GET);
+        let mut client = losing.asking_at(&endpoint, GET);
         losing.lose();
         assert_eq!(losing.proxy.get("/").status, 503, "nothing new goes there");
         assert_eq!(losing.in_flight(), 1);
@@ -235,8 +249,7 @@ fn a_canary_that_lost_its_only_endpoint_is_rescued_and_not_blamed() {
     let mut web = Web::canary(&[stable.address], &[frozen.address], 100.0);
     web.policy.rescue = Rescue::default();
     let mut losing = Losing::new(web, &[]);
-    let mut client = losing.asking(GET);
-    eventually("the frozen endpoint has it", || frozen.heads().len() == 1);
+    let mut client = losing.asking_at(&frozen, GET);
     let evidence = losing.proxy.shared.live.load().services[0].split.epoch.clone().unwrap();
     // As control would have it: a canary without endpoints gets nothing.
     losing.after.set_weight(0.0);
@@ -252,7 +265,7 @@ fn a_canary_that_lost_its_only_endpoint_is_rescued_and_not_blamed() {
 fn the_time_that_a_lost_endpoint_was_waited_for_is_not_its_versions() {
     let (frozen, echo) = (frozen(), echo());
     let losing = Losing::new(http1(&frozen), &[echo.address]);
-    let mut client = losing.asking(GET);
+    let mut client = losing.asking_at(&frozen, GET);
     losing.hand.advance(Duration::from_secs(5));
     losing.lose();
     assert_eq!(client.reply().status, 200);
@@ -286,9 +299,7 @@ fn a_connection_to_a_lost_endpoint_is_not_waited_for_and_its_request_goes_elsewh
     let (address, _held) = unreachable();
     let (_, http2_echo) = http2_pair();
     let http1_echo = echo();
-    for (protocol, left) in
-        [(Protocol::Http1, http1_echo.address), (Protocol::Http2, http2_echo.address)]
-    {
+    for (protocol, left) in [(Protocol::Http1, http1_echo.address), (Protocol::Http2, http2_echo.address)] {
         let losing = Losing::new(release(address, protocol), &[left]);
         let mut client = losing.asking(POST);
         losing.lose();
@@ -315,7 +326,7 @@ fn an_attempt_that_was_lost_is_none_of_those_that_a_service_allows() {
     let mut web = http1(&frozen);
     web.policy.retry = Retry { attempts: 1, budget: 0.0, ..Retry::default() };
     let losing = Losing::new(web, &[echo.address]);
-    let mut client = losing.asking(GET);
+    let mut client = losing.asking_at(&frozen, GET);
     losing.lose();
     assert_eq!(client.reply().text(), "got ");
 }
@@ -325,11 +336,11 @@ fn a_request_leaves_two_lost_endpoints_and_stays_with_the_third() {
     let (first, second, (third, thawed)) = (frozen(), frozen(), thawing());
     let echo = echo();
     let mut losing = Losing::new(http1(&first), &[second.address]);
-    let mut client = losing.asking(GET);
-    for next in [third.address, echo.address] {
+    let mut client = losing.asking_at(&first, GET);
+    for (now, next) in [(&second, third.address), (&third, echo.address)] {
         losing.lose();
+        eventually("the next one has it", || now.heads().len() == 1);
         losing.cells = losing.after.versions[CANARY].endpoints[0].cells.clone();
-        eventually("it goes to the next one", || losing.in_flight() == 1);
         losing.after.versions[CANARY].endpoints = version("v2", &[next]).endpoints;
     }
     losing.lose();
@@ -359,7 +370,7 @@ fn the_body_of_an_answer_is_waited_for() {
 fn an_endpoint_that_is_lost_after_it_left_is_noticed_at_the_next_tick() {
     let (frozen, echo) = (frozen(), echo());
     let losing = Losing::new(http1(&frozen), &[echo.address]);
-    let mut client = losing.asking(GET);
+    let mut client = losing.asking_at(&frozen, GET);
     losing.proxy.publish(losing.after.again());
     assert_eq!(losing.proxy.get("/").text(), "got ");
     assert_eq!(losing.in_flight(), 1, "one that is only on its way out still answers");
@@ -393,8 +404,7 @@ fn a_connection_never_passes_from_one_endpoint_to_another_at_the_same_address() 
 
 #[test]
 fn as_many_endpoints_as_vanish_together_the_one_that_is_left_gets_every_get() {
-    for (total, style) in
-        [(3, Style::KeepsConnections), (3, Style::ClosesEach), (5, Style::KeepsConnections)]
+    for (total, style) in [(3, Style::KeepsConnections), (3, Style::ClosesEach), (5, Style::KeepsConnections)]
     {
         let endpoints: Vec<_> = (0..total).map(|_| Mortal::start(style)).collect();
         let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address).collect();

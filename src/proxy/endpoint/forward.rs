@@ -1,5 +1,6 @@
 //! From a chosen version to the head of an answer: which endpoint, which connection, and when to try again. A request
-//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard.
+//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard, or its
+//! endpoint was lost.
 
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -156,7 +157,6 @@ impl Destination {
     ) -> Result<Answered, Failed> {
         outbound.name_host(pool);
         let patience = Patience {
-            clock: exchange.worker.clock.clone(),
             at: Whereabouts {
                 worker: exchange.worker.clone(),
                 to: self,
@@ -186,7 +186,7 @@ impl Destination {
         mut outbound: Outbound,
         patience: &Patience<'_>,
     ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
-        while let Some(mut connection) = pool.take(&patience.clock) {
+        while let Some(mut connection) = pool.take(patience.clock()) {
             let (spare, left) = (outbound.spare(outbound.left.on_stale, pool), outbound.left);
             let (error, mut spare) = match connection.send(outbound.request(), patience).await {
                 Ok(response) => return ControlFlow::Break(Ok((response, connection))),
@@ -205,12 +205,12 @@ impl Destination {
                 Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
                 Err(error) => match spare.filter(|spare| spare.may_follow(&error, left.on_stale)) {
                     Some(spare) => (error, spare),
-                    None => return ControlFlow::Break(Err(finally(&error, patience))),
+                    None => return ControlFlow::Break(Err(elsewhere(&error, None, patience))),
                 },
             };
             match error {
-                SendError::Unheard => spare.left.on_stale = left.on_stale.saturating_sub(1),
-                SendError::Lost => return ControlFlow::Break(Err(lost(spare))),
+                SendError::Unheard => spare.left = left.after_a_death(),
+                SendError::Lost => return ControlFlow::Break(Err(elsewhere(&error, Some(spare), patience))),
                 // The same: it closed between two requests.
                 SendError::Closing => {
                     outbound = spare;
@@ -231,13 +231,13 @@ impl Destination {
         outbound: Outbound,
         patience: &Patience<'_>,
     ) -> Result<Answered, Failed> {
-        let began = patience.clock.now();
+        let began = patience.clock().now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
         let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
         let wanted = if header.is_empty() { self.connections } else { Connections::Own };
-        let connecting = pin!(pool.connect(&patience.clock, limit, wanted, &header));
+        let connecting = pin!(pool.connect(patience.clock(), limit, wanted, &header));
         let connected = patience.at.unless_lost(connecting, || true).await;
-        let took = patience.clock.now() - began;
+        let took = patience.clock().now() - began;
         let mut connection = match connected {
             Some(Ok(connection)) if !pool.is_lost() => connection,
             None | Some(Ok(_)) => return Err(Failed::Lost(Box::new(outbound))),
@@ -292,30 +292,19 @@ impl Destination {
     }
 }
 
-/// No other endpoint may have it.
-fn finally(why: &SendError, patience: &Patience<'_>) -> Failed {
-    match why {
-        SendError::Lost => Failed::Finally(AttemptError::Lost),
-        _ => Failed::Finally(patience.unheard()),
-    }
-}
-
-/// Its endpoint was lost while it waited there.
-fn lost(mut again: Outbound) -> Failed {
-    again.left.moves = again.left.moves.saturating_sub(1);
-    Failed::Lost(Box::new(again))
-}
-
-/// The endpoint has failed a request, but its user need not see that.
+/// The endpoint has no answer to a request, but its user need not see that.
 fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience<'_>) -> Failed {
     match (why, patience.unheard(), again) {
-        (SendError::Lost, _, Some(again)) => lost(again),
+        (SendError::Lost, _, Some(mut again)) => {
+            again.left.moves = again.left.moves.saturating_sub(1);
+            Failed::Lost(Box::new(again))
+        }
         (SendError::Lost, _, None) => Failed::Finally(AttemptError::Lost),
         (SendError::Closing | SendError::Refused, _, Some(again)) => {
             Failed::Unseen(AttemptError::Terminated, Box::new(again))
         }
         (_, AttemptError::Terminated, Some(mut again)) => {
-            again.left.elsewhere = again.left.elsewhere.saturating_sub(1);
+            again.left = again.left.after_a_death();
             Failed::Unheard(Box::new(again))
         }
         (_, error, _) => Failed::Finally(error),

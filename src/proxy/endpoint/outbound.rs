@@ -28,17 +28,24 @@ pub(super) struct Repeats {
     pub(super) moves: u8,
 }
 
-/// As often as it takes to find the one that is left of four which vanish together. Not more: what kills whoever reads it
-/// must not be passed on to all.
-const ON_STALE: u8 = 3;
-const ELSEWHERE: u8 = 2;
+/// As often as it takes to find the one that is left of four, should each of the others die with it. Not more: what kills
+/// whoever reads it must not be passed on to all.
+const REPEATS: u8 = 3;
 const MOVES: u8 = 2;
+
+impl Repeats {
+    /// A connection died with it.
+    pub(super) fn after_a_death(self) -> Self {
+        let [on_stale, elsewhere] = [self.on_stale, self.elsewhere].map(|left| left.saturating_sub(1));
+        Self { on_stale, elsewhere, ..self }
+    }
+}
 
 impl Outbound {
     /// `upload` must keep what it reads if `repeat` says that it may be needed again.
     pub(crate) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
         let left = match repeat {
-            Repeat::Possible => Repeats { on_stale: ON_STALE, elsewhere: ELSEWHERE, moves: MOVES },
+            Repeat::Possible => Repeats { on_stale: REPEATS, elsewhere: REPEATS, moves: MOVES },
             Repeat::Never => Repeats { on_stale: 0, elsewhere: 0, moves: 0 },
         };
         Self { parts, upload, left }

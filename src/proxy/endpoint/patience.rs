@@ -16,7 +16,6 @@ use crate::proxy::request::upload::Upload;
 
 /// How long to wait for an answer, and where.
 pub(crate) struct Patience<'a> {
-    pub(crate) clock: Clock,
     pub(super) at: Whereabouts<'a>,
     /// From the end of the request.
     pub(crate) response: Duration,
@@ -28,12 +27,12 @@ pub(crate) struct Patience<'a> {
 }
 
 impl Patience<'_> {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.at.worker.clock
+    }
+
     /// What `answer` comes to, unless time is up or the endpoint is lost.
-    pub(super) async fn wait<F: Future>(
-        &self,
-        alarm: &mut Alarm,
-        answer: F,
-    ) -> Result<F::Output, SendError> {
+    pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Result<F::Output, SendError> {
         let mut answer = pin!(answer);
         alarm.set(self.begin());
         let in_time = pin!(poll_fn(|cx| {
@@ -55,13 +54,13 @@ impl Patience<'_> {
     }
 
     fn begin(&self) -> Timestamp {
-        self.bounded(self.clock.now() + self.limit())
+        self.bounded(self.clock().now() + self.limit())
     }
 
     /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so
     /// while the request is still coming the clock starts anew with each piece that the endpoint takes.
     fn longer(&self) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let upload = self.upload.as_ref().filter(|_| self.whole.is_none_or(|whole| now < whole))?;
         // What the client owes us has a limit of its own.
         let since = if upload.waits_for_client() { now } else { upload.progress() };

@@ -7,7 +7,7 @@ use crate::domain::routing::{EndpointId, Retry};
 use crate::proxy::observe::Exchange;
 
 /// Endpoints that a request is offered to, however many of them are not there.
-const MOST_ASKED: usize = 10;
+const MOST_OFFERED: usize = 10;
 
 /// The attempts that a version has had with a request.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Tries {
 
 impl Tries {
     pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
-        self.made < rule.attempts
+        self.made < rule.attempts && self.endpoints.len() < MOST_OFFERED
     }
 
     pub(super) fn begin(&mut self, endpoint: EndpointId) {
@@ -29,12 +29,9 @@ impl Tries {
         self.endpoints.push(endpoint);
     }
 
-    /// The attempt under way was none: nobody saw the request, or nobody could answer it. So that one finds the endpoint
-    /// that is left of many that vanish together.
+    /// The attempt under way was none: nobody was there. So it finds the endpoint that is left of many that vanish together.
     pub(super) fn was_none(&mut self) {
-        if self.endpoints.len() < MOST_ASKED {
-            self.made = self.made.saturating_sub(1);
-        }
+        self.made = self.made.saturating_sub(1);
     }
 
     /// How long the attempt under way has. The last one has all the time there is.
