@@ -236,7 +236,7 @@ impl Destination {
         let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
         let wanted = if header.is_empty() { self.connections } else { Connections::Own };
         let connecting = pin!(pool.connect(patience.clock(), limit, wanted, &header));
-        let connected = patience.at.unless_lost(connecting, || true).await;
+        let connected = patience.at.unless_lost(connecting).await;
         let took = patience.clock().now() - began;
         let mut connection = match connected {
             Some(Ok(connection)) if !pool.is_lost() => connection,

@@ -35,7 +35,8 @@ impl Patience<'_> {
     pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Result<F::Output, SendError> {
         let mut answer = pin!(answer);
         alarm.set(self.begin());
-        let in_time = pin!(poll_fn(|cx| {
+        let mut waiter = self.at.waiter();
+        let answer = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Ok(answer));
             }
@@ -45,10 +46,10 @@ impl Patience<'_> {
                     None => return Poll::Ready(Err(SendError::Failed(self.ended()))),
                 }
             }
-            Poll::Pending
-        }));
-        let may_leave = || self.can_repeat() && self.at.has_another();
-        let answer = self.at.unless_lost(in_time, may_leave).await.unwrap_or(Err(SendError::Lost));
+            let leaves = self.at.pool.is_lost() && self.can_repeat() && self.at.has_another();
+            waiter.wait_unless(leaves, cx).map(|()| Err(SendError::Lost))
+        })
+        .await;
         alarm.clear();
         answer
     }

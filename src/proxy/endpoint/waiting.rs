@@ -2,6 +2,7 @@
 //! connections, and packets to one that was removed come to nothing.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -22,7 +23,7 @@ struct Places {
 }
 
 /// One of them, from its first turn of waiting on.
-struct Waiter<'a> {
+pub(super) struct Waiter<'a> {
     waiters: &'a Waiters,
     place: Option<usize>,
 }
@@ -47,6 +48,15 @@ impl Waiters {
 }
 
 impl Waiter<'_> {
+    /// Ready if it `leaves`; else it is woken when the endpoint is lost.
+    pub(super) fn wait_unless(&mut self, leaves: bool, cx: &Context<'_>) -> Poll<()> {
+        if leaves {
+            return Poll::Ready(());
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
     fn wait(&mut self, cx: &Context<'_>) {
         let mut places = self.waiters.0.borrow_mut();
         let place = *self.place.get_or_insert_with(|| {
@@ -73,22 +83,16 @@ impl Drop for Waiter<'_> {
 }
 
 impl Whereabouts<'_> {
-    /// What `work` comes to; `None` as soon as the endpoint is lost and `may_leave` says that nothing keeps us.
-    pub(super) async fn unless_lost<T>(
-        &self,
-        mut work: Pin<&mut impl Future<Output = T>>,
-        mut may_leave: impl FnMut() -> bool,
-    ) -> Option<T> {
-        let mut waiter = Waiter { waiters: &self.pool.waiters, place: None };
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(done));
-            }
-            if self.pool.is_lost() && may_leave() {
-                return Poll::Ready(None);
-            }
-            waiter.wait(cx);
-            Poll::Pending
+    pub(super) fn waiter(&self) -> Waiter<'_> {
+        Waiter { waiters: &self.pool.waiters, place: None }
+    }
+
+    /// What `work` comes to; `None` as soon as the endpoint is lost.
+    pub(super) async fn unless_lost<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut waiter = self.waiter();
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => waiter.wait_unless(self.pool.is_lost(), cx).map(|()| None),
         })
         .await
     }
