@@ -98,6 +98,7 @@
 //! | pause, resume | the rollout stops advancing; goes on. Requests never wait for it |
 //! | tunnel | two connections that changed to another protocol (WebSocket): bytes both ways, one request in the counts |
 //! | drain | stop sending new requests, let those in flight end, then close |
+//! | lost | what is behind an endpoint ended, was frozen or taken away: what waits there and is safe to repeat goes elsewhere |
 //! | eject, probation | take an endpoint out for a while because its own answers were bad; back, one request at a time |
 //! | hook | an operator's URL that is asked before a rollout goes on, or told how it went |
 //! | check | a measurement from outside (a Prometheus query, a URL) that has a say in the verdict |

@@ -41,6 +41,12 @@ pub(crate) enum AttemptError {
     Scolded,
     /// No response headers in time.
     ResponseTimeout,
+    /// What is behind the endpoint ended, was frozen or taken away before it could answer what may be answered elsewhere, and
+    /// nobody else could.
+    Lost,
+    /// The same, and there was nobody else who may answer: no response headers in time. An operator's doing more often than
+    /// not, so no version's failure; one that dies by itself shows that by its connections.
+    Frozen,
     /// What came is not HTTP, or not an answer to this request.
     Malformed,
     /// The answer broke off.
@@ -77,7 +83,7 @@ pub(crate) enum ClientFault {
 impl AttemptError {
     pub(crate) fn fault(self) -> Fault {
         match self {
-            Self::NoSocket | Self::Busy | Self::Scolded => Fault::Proxy,
+            Self::NoSocket | Self::Busy | Self::Scolded | Self::Lost | Self::Frozen => Fault::Proxy,
             Self::Client(_) => Fault::Client,
             Self::NoEndpoint
             | Self::Refused
@@ -103,7 +109,7 @@ impl AttemptError {
 
     pub(crate) fn reason(self) -> ErrorReason {
         match self {
-            Self::NoEndpoint => ErrorReason::DestinationUnavailable,
+            Self::NoEndpoint | Self::Lost => ErrorReason::DestinationUnavailable,
             Self::NoSocket => ErrorReason::ProxyInternalError,
             Self::Refused => ErrorReason::ConnectionRefused,
             Self::ConnectTimeout => ErrorReason::ConnectionTimeout,
@@ -112,7 +118,7 @@ impl AttemptError {
             Self::Terminated | Self::Reset => ErrorReason::ConnectionTerminated,
             Self::Busy => ErrorReason::ConnectionLimitReached,
             Self::Scolded => ErrorReason::ConnectionTerminated,
-            Self::ResponseTimeout => ErrorReason::HttpResponseTimeout,
+            Self::ResponseTimeout | Self::Frozen => ErrorReason::HttpResponseTimeout,
             Self::Malformed => ErrorReason::HttpProtocolError,
             Self::UpgradeFailed => ErrorReason::HttpUpgradeFailed,
             Self::Incomplete | Self::Stalled | Self::Codeless => ErrorReason::HttpResponseIncomplete,
@@ -122,7 +128,7 @@ impl AttemptError {
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoEndpoint | Self::NoSocket | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::NoSocket | Self::Busy | Self::Lost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused
             | Self::TlsCertificate
             | Self::TlsProtocol
@@ -134,7 +140,7 @@ impl AttemptError {
             | Self::Incomplete
             | Self::Stalled
             | Self::Codeless => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::Frozen => StatusCode::GATEWAY_TIMEOUT,
             Self::Client(ClientFault::Unsayable | ClientFault::BrokenBody) => StatusCode::BAD_REQUEST,
             Self::Client(ClientFault::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Client(ClientFault::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -177,6 +183,8 @@ impl fmt::Display for AttemptError {
             Self::Busy => "The endpoint has too many requests under way.",
             Self::Scolded => "The endpoint closed the connection: too much was asked of it.",
             Self::ResponseTimeout => "The endpoint did not answer in time.",
+            Self::Lost => "The endpoint stopped before it could answer.",
+            Self::Frozen => "The endpoint stopped before it could answer, and did not go on in time.",
             Self::Malformed => "The endpoint's answer is not valid HTTP.",
             Self::UpgradeFailed => "The endpoint agreed to another protocol than the one asked for.",
             Self::Incomplete => "The endpoint's answer broke off.",

@@ -116,6 +116,7 @@ async fn serve_at_leisure(
         role: assignment.role,
         timeouts,
         whole: timeouts.request.map(|limit| exchange.work_began() + limit),
+        is_aided: aid.rescue,
         // After a 101 no other request can have it.
         connections: if protocol.is_some() { Connections::Own } else { Connections::Any },
     };

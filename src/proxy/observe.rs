@@ -203,6 +203,13 @@ impl Exchange {
         }
     }
 
+    /// The endpoint that had it was lost. That it did not answer, and how long that was waited for, says nothing of its
+    /// version.
+    pub(super) fn left_alone(&mut self) {
+        self.connecting = self.worker.clock.now() - self.work_began();
+        self.attempt = None;
+    }
+
     /// The attempt under way (or the choice of an endpoint) failed.
     pub(super) fn failed(&mut self, error: AttemptError) {
         self.error = Some(error.reason());

@@ -4,7 +4,7 @@
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::endpoint::connect::Speech;
@@ -21,6 +21,8 @@ pub(super) struct View {
     pools: Vec<Option<Rc<Pool>>>,
     /// The services whose canary is called by a host of its own.
     previews: HashMap<Box<str>, usize>,
+    /// Of endpoints that left, as long as anybody waits for them.
+    left: RefCell<Vec<Weak<Pool>>>,
     worker: usize,
     gates: Arc<Gates>,
 }
@@ -53,7 +55,8 @@ impl View {
     /// Of the first snapshot.
     pub(super) fn first(snapshot: Arc<Snapshot>, worker: usize, gates: Arc<Gates>) -> Self {
         let (services, pools, previews) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { services, pools, previews, worker, gates, snapshot: snapshot.clone() }.next(snapshot)
+        let left = RefCell::default();
+        Self { services, pools, previews, left, worker, gates, snapshot: snapshot.clone() }.next(snapshot)
     }
 
     /// Of the snapshot that replaces this one's. What stays the same is kept, connections above all; endpoints that
@@ -65,6 +68,7 @@ impl View {
             pools: self.keep_pools(&services),
             services,
             previews: previews(&snapshot),
+            left: RefCell::new(self.left.take()),
             worker: self.worker,
             gates: self.gates.clone(),
             snapshot,
@@ -72,6 +76,7 @@ impl View {
         for pool in self.pools.iter().flatten() {
             if next.pool(pool.id).is_none_or(|kept| !Rc::ptr_eq(kept, pool)) {
                 pool.retire();
+                next.left.borrow_mut().push(Rc::downgrade(pool));
             }
         }
         next
@@ -153,6 +158,14 @@ impl View {
         for pool in self.pools.iter().flatten() {
             pool.reap(now);
         }
+    }
+
+    /// Whoever waits for an endpoint that left and is lost goes elsewhere.
+    pub(super) fn leave_the_lost(&self) {
+        self.left.borrow_mut().retain(|pool| {
+            let pool = pool.upgrade();
+            pool.inspect(|pool| pool.leave_if_lost()).is_some()
+        });
     }
 
     /// Closes all idle connections to endpoints.

@@ -89,6 +89,7 @@ pub(super) async fn run(
     }
     let mut house = JoinSet::new();
     house.spawn_local(keep_house_always(worker.clone()));
+    house.spawn_local(heed(worker.clone()));
     // An error means that nobody is left to tell us anything: stop.
     let told = phase.wait_for(|phase| *phase != Phase::Serving).await.map_or(Phase::Stopped, |phase| *phase);
     if told == Phase::Draining {
@@ -269,6 +270,16 @@ async fn accept(
     }
 }
 
+/// Whoever waits for what the newest snapshot has lost must not wait for the next tick.
+async fn heed(worker: Rc<Worker>) {
+    loop {
+        // Before looking: what happens in between is not missed.
+        let news = worker.published.notified();
+        worker.view().leave_the_lost();
+        news.await;
+    }
+}
+
 /// A panic on the round is counted, and the next round begins.
 async fn keep_house_always(worker: Rc<Worker>) {
     loop {
@@ -291,6 +302,8 @@ async fn keep_house(worker: Rc<Worker>) {
         worker.log.borrow_mut().flush();
         let (view, now) = (worker.view(), worker.clock.now());
         worker.tunnels.look(&view, now, tick % SWEEP == 0);
+        // Control may learn only later that an endpoint which left is lost.
+        view.leave_the_lost();
         if tick % SWEEP == 0 {
             view.reap(now);
             for life in worker.connections.borrow().values() {

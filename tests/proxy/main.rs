@@ -21,6 +21,7 @@ mod http2_client;
 mod http2_floods;
 mod http2_rules;
 mod limits;
+mod lost;
 mod origin;
 mod proxy_protocol;
 mod requests;

@@ -9,7 +9,8 @@ use super::Statuses;
 /// What becomes of a request that an endpoint did not answer, or answered badly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Endpoints that are asked at the most, the first one included. Default 3.
+    /// Endpoints that are asked at the most, the first one included; if it is more than one, those that refuse the connection
+    /// at once are not counted. Default 3.
     pub attempts: u32,
     /// After what another one is asked.
     pub on: RetryOn,

@@ -1,7 +1,9 @@
 //! From a chosen version to the head of an answer: which endpoint, which connection, and when to try again. A request
-//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard.
+//! is sent twice from here only if it was never sent, or if it is safe to repeat and its connection died unheard, or its
+//! endpoint was lost.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,14 +14,18 @@ use super::patience::Patience;
 use super::pool::{Connection, Pool, SendError};
 use super::received::Received;
 use super::tries::Tries;
+use super::waiting::Whereabouts;
 use crate::domain::Timestamp;
 use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
 use crate::proxy::answer::{Download, Pace, Silence};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
-use crate::proxy::request::upload::Repeat;
 use crate::proxy::view::{ServiceView, View};
+use crate::proxy::worker::Worker;
+
+/// Whoever refuses a connection does so at once; to be told after seconds that there is no way is an attempt.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Where a request may go and how long it may take.
 pub(crate) struct Destination {
@@ -33,6 +39,8 @@ pub(crate) struct Destination {
     pub(crate) timeouts: Timeouts,
     /// When the whole exchange must be over.
     pub(crate) whole: Option<Timestamp>,
+    /// Whether another version may answer in its place.
+    pub(crate) is_aided: bool,
     pub(crate) connections: Connections,
 }
 
@@ -49,8 +57,12 @@ pub(crate) enum Connections {
 
 /// Why an endpoint gave no answer.
 enum Failed {
+    /// Nobody was there; the request is here for another endpoint.
+    Refused(Box<Outbound>),
     /// It saw nothing of the request, which is here for another endpoint.
     Unseen(AttemptError, Box<Outbound>),
+    /// It was lost before it answered, and another endpoint may have this.
+    Lost(Box<Outbound>),
     /// A new connection died with it, and it is safe to repeat: here it is.
     Unheard(Box<Outbound>),
     /// It may have begun to work on it.
@@ -70,17 +82,28 @@ pub(crate) async fn forward(
     let rule = &to.service.policy.retry;
     let mut last = AttemptError::NoEndpoint;
     while tries.may_go_on(rule)
-        && let Some(pool) = to.pick(exchange, &tries.endpoints)
+        && let Some(pool) = to.pick(&exchange.worker, &tries.endpoints)
     {
         exchange.attempt(&pool);
         tries.begin(pool.id);
-        let (error, again) = match to.send(exchange, &pool, outbound, tries.limit(rule)).await {
+        let (error, again) = match to.send(exchange, &pool, outbound, tries).await {
             Ok((response, connection)) => return Ok(to.answer(response, connection, pool)),
             Err(Failed::Finally(error)) => (error, None),
+            Err(Failed::Lost(again)) => {
+                exchange.left_alone();
+                tries.was_none();
+                (outbound, last) = (*again, AttemptError::Lost);
+                continue;
+            }
+            Err(Failed::Refused(again)) => {
+                let may = rule.on.connect && rule.attempts > 1;
+                tries.was_none();
+                (AttemptError::Refused, may.then_some(again))
+            }
             Err(Failed::Unseen(error, again)) => (error, rule.on.connect.then_some(again)),
             Err(Failed::Unheard(again)) => {
                 let may = tries.may_go_on(rule)
-                    && to.pick(exchange, &tries.endpoints).is_some()
+                    && to.pick(&exchange.worker, &tries.endpoints).is_some()
                     && to.spend(exchange);
                 (AttemptError::Terminated, may.then_some(again))
             }
@@ -89,7 +112,7 @@ pub(crate) async fn forward(
         let Some(again) = again else { return Err(error) };
         (outbound, last) = (*again, error);
     }
-    if last == AttemptError::NoEndpoint {
+    if matches!(last, AttemptError::NoEndpoint | AttemptError::Lost) {
         exchange.failed(last);
     }
     Err(last)
@@ -108,8 +131,8 @@ impl Connections {
 
 impl Destination {
     /// An endpoint as things are now: one that left the snapshot while others were tried gets nothing new.
-    pub(super) fn pick(&self, exchange: &Exchange, tried: &[EndpointId]) -> Option<Rc<Pool>> {
-        let view = exchange.worker.view();
+    pub(super) fn pick(&self, worker: &Worker, tried: &[EndpointId]) -> Option<Rc<Pool>> {
+        let view = worker.view();
         if Rc::ptr_eq(&view, &self.view) {
             return view.pick(&self.service.versions[self.version], tried);
         }
@@ -130,13 +153,19 @@ impl Destination {
         exchange: &mut Exchange,
         pool: &Pool,
         mut outbound: Outbound,
-        per_try: Option<Duration>,
+        tries: &Tries,
     ) -> Result<Answered, Failed> {
         outbound.name_host(pool);
         let patience = Patience {
-            clock: exchange.worker.clock.clone(),
+            at: Whereabouts {
+                worker: exchange.worker.clone(),
+                to: self,
+                pool,
+                tried: &tries.endpoints,
+                moves: outbound.left.moves,
+            },
             response: self.timeouts.response,
-            per_try,
+            per_try: tries.limit(&self.service.policy.retry),
             whole: self.whole,
             upload: outbound.upload.clone(),
         };
@@ -155,9 +184,9 @@ impl Destination {
         exchange: &mut Exchange,
         pool: &Pool,
         mut outbound: Outbound,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
-        while let Some(mut connection) = pool.take(&patience.clock) {
+        while let Some(mut connection) = pool.take(patience.clock()) {
             let (spare, left) = (outbound.spare(outbound.left.on_stale, pool), outbound.left);
             let (error, mut spare) = match connection.send(outbound.request(), patience).await {
                 Ok(response) => return ControlFlow::Break(Ok((response, connection))),
@@ -167,7 +196,7 @@ impl Destination {
                     continue;
                 }
                 // The connection was closed over what somebody else had sent on it.
-                Err(SendError::Failed(AttemptError::Scolded)) if left.on_stale == Repeat::Possible => {
+                Err(SendError::Failed(AttemptError::Scolded)) if left.on_stale > 0 => {
                     match spare.filter(Outbound::is_whole) {
                         Some(spare) => (SendError::Unheard, spare),
                         None => return ControlFlow::Break(Err(Failed::Finally(AttemptError::Scolded))),
@@ -176,11 +205,12 @@ impl Destination {
                 Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
                 Err(error) => match spare.filter(|spare| spare.may_follow(&error, left.on_stale)) {
                     Some(spare) => (error, spare),
-                    None => return ControlFlow::Break(Err(Failed::Finally(patience.unheard()))),
+                    None => return ControlFlow::Break(Err(elsewhere(&error, None, patience))),
                 },
             };
             match error {
-                SendError::Unheard => spare.left.on_stale = Repeat::Never,
+                SendError::Unheard => spare.left = left.after_a_death(),
+                SendError::Lost => return ControlFlow::Break(Err(elsewhere(&error, Some(spare), patience))),
                 // The same: it closed between two requests.
                 SendError::Closing => {
                     outbound = spare;
@@ -199,17 +229,24 @@ impl Destination {
         exchange: &mut Exchange,
         pool: &Pool,
         outbound: Outbound,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<Answered, Failed> {
-        let began = patience.clock.now();
+        let began = patience.clock().now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
         let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
         let wanted = if header.is_empty() { self.connections } else { Connections::Own };
-        let mut connection = match pool.connect(&patience.clock, limit, wanted, &header).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(Failed::Unseen(error, Box::new(outbound))),
+        let connecting = pin!(pool.connect(patience.clock(), limit, wanted, &header));
+        let connected = patience.at.unless_lost(connecting).await;
+        let took = patience.clock().now() - began;
+        let mut connection = match connected {
+            Some(Ok(connection)) if !pool.is_lost() => connection,
+            None | Some(Ok(_)) => return Err(Failed::Lost(Box::new(outbound))),
+            Some(Err(AttemptError::Refused)) if took < AT_ONCE => {
+                return Err(Failed::Refused(Box::new(outbound)));
+            }
+            Some(Err(error)) => return Err(Failed::Unseen(error, Box::new(outbound))),
         };
-        exchange.connected(patience.clock.now() - began);
+        exchange.connected(took);
         let view = exchange.worker.view();
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
             return Err(Failed::Unseen(AttemptError::NoEndpoint, Box::new(outbound)));
@@ -255,14 +292,19 @@ impl Destination {
     }
 }
 
-/// The endpoint has failed a request, but its user need not see that.
-fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience) -> Failed {
+/// The endpoint has no answer to a request, but its user need not see that.
+fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience<'_>) -> Failed {
     match (why, patience.unheard(), again) {
+        (SendError::Lost, _, Some(mut again)) => {
+            again.left.moves = again.left.moves.saturating_sub(1);
+            Failed::Lost(Box::new(again))
+        }
+        (SendError::Lost, _, None) => Failed::Finally(AttemptError::Lost),
         (SendError::Closing | SendError::Refused, _, Some(again)) => {
             Failed::Unseen(AttemptError::Terminated, Box::new(again))
         }
         (_, AttemptError::Terminated, Some(mut again)) => {
-            again.left.elsewhere = Repeat::Never;
+            again.left = again.left.after_a_death();
             Failed::Unheard(Box::new(again))
         }
         (_, error, _) => Failed::Finally(error),

@@ -133,7 +133,7 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         mut request: Request<RequestBody>,
-        patience: &Patience,
+        patience: &Patience<'_>,
         alarm: &mut Alarm,
     ) -> Result<Response<Incoming>, SendError> {
         let before = self.line.heard.get();
@@ -143,10 +143,9 @@ impl Connection {
         }
         let protocol = request.headers().get(UPGRADE);
         self.asked = protocol.map(|protocol| Box::new((protocol.clone(), self.switch.expect())));
-        match patience.wait(alarm, self.sender.try_send_request(request)).await {
-            None => Err(SendError::Failed(patience.ended())),
-            Some(Ok(response)) => self.accept(response),
-            Some(Err(mut error)) => match error.take_message() {
+        match patience.wait(alarm, self.sender.try_send_request(request)).await? {
+            Ok(response) => self.accept(response),
+            Err(mut error) => match error.take_message() {
                 Some(request) => Err(SendError::NotSent(Box::new(request))),
                 None => Err(self.failed(&error.into_error(), patience, before)),
             },
@@ -181,7 +180,7 @@ impl Connection {
         Ok(response)
     }
 
-    fn failed(&self, error: &hyper::Error, patience: &Patience, before: u64) -> SendError {
+    fn failed(&self, error: &hyper::Error, patience: &Patience<'_>, before: u64) -> SendError {
         if let Some(spoiled) = patience.spoiled() {
             SendError::Failed(spoiled)
         } else if let Some(fault) = self.line.tls.get() {

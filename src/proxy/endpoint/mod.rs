@@ -14,3 +14,4 @@ mod second;
 pub(crate) mod socket;
 pub(crate) mod switch;
 mod tries;
+mod waiting;

@@ -17,24 +17,43 @@ pub(crate) struct Outbound {
     pub(super) left: Repeats,
 }
 
-/// What may still be done with a request when an endpoint may have seen it: each once, and only if it is safe to repeat.
+/// How often a request may still be sent again when an endpoint may have seen it; never if that is not safe.
 #[derive(Clone, Copy)]
 pub(super) struct Repeats {
     /// Its connection had been open for a while, and was most likely closed while we sent.
-    pub(super) on_stale: Repeat,
+    pub(super) on_stale: u8,
     /// A new connection died with it.
-    pub(super) elsewhere: Repeat,
+    pub(super) elsewhere: u8,
+    /// Its endpoint was lost.
+    pub(super) moves: u8,
+}
+
+/// As often as it takes to find the one that is left of four, should each of the others die with it. Not more: what kills
+/// whoever reads it must not be passed on to all.
+const REPEATS: u8 = 3;
+const MOVES: u8 = 2;
+
+impl Repeats {
+    /// A connection died with it.
+    pub(super) fn after_a_death(self) -> Self {
+        let [on_stale, elsewhere] = [self.on_stale, self.elsewhere].map(|left| left.saturating_sub(1));
+        Self { on_stale, elsewhere, ..self }
+    }
 }
 
 impl Outbound {
     /// `upload` must keep what it reads if `repeat` says that it may be needed again.
     pub(crate) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
-        Self { parts, upload, left: Repeats { on_stale: repeat, elsewhere: repeat } }
+        let left = match repeat {
+            Repeat::Possible => Repeats { on_stale: REPEATS, elsewhere: REPEATS, moves: MOVES },
+            Repeat::Never => Repeats { on_stale: 0, elsewhere: 0, moves: 0 },
+        };
+        Self { parts, upload, left }
     }
 
-    /// A second copy, for another version; it may be sent once.
+    /// A second copy, for another version; it may be sent once, unless its endpoint is lost.
     pub(crate) fn only_copy(&self) -> Self {
-        let left = Repeats { on_stale: Repeat::Never, elsewhere: Repeat::Never };
+        let left = Repeats { on_stale: 0, elsewhere: 0, ..self.left };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
     }
 
@@ -44,13 +63,13 @@ impl Outbound {
 
     /// A second copy, for another attempt of the same version: what goes wrong then is not repeated from here.
     pub(crate) fn another(&self) -> Self {
-        let left = Repeats { elsewhere: Repeat::Never, ..self.left };
+        let left = Repeats { elsewhere: 0, ..self.left };
         Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
     }
 
     /// Whether it may be sent again although an endpoint may have begun to work on it.
     pub(crate) fn may_repeat(&self) -> bool {
-        self.left.on_stale == Repeat::Possible
+        self.left.on_stale > 0
     }
 
     /// Whether all of the body that was read is still at hand, and is no more than is kept for a repeat.
@@ -60,7 +79,7 @@ impl Outbound {
     }
 
     /// One that a connection gave back.
-    pub(super) fn restore(unsent: Request<RequestBody>, patience: &Patience, left: Repeats) -> Self {
+    pub(super) fn restore(unsent: Request<RequestBody>, patience: &Patience<'_>, left: Repeats) -> Self {
         Self { parts: unsent.into_parts().0, upload: patience.upload.clone(), left }
     }
 
@@ -76,8 +95,8 @@ impl Outbound {
 
     /// A second copy, if it may be needed: an endpoint that says what it has not looked at makes any request safe to
     /// repeat.
-    pub(super) fn spare(&self, repeat: Repeat, pool: &Pool) -> Option<Self> {
-        (repeat == Repeat::Possible || pool.multiplexes()).then(|| Self {
+    pub(super) fn spare(&self, repeats: u8, pool: &Pool) -> Option<Self> {
+        (repeats > 0 || self.left.moves > 0 || pool.multiplexes()).then(|| Self {
             parts: self.parts.clone(),
             upload: self.upload.clone(),
             left: self.left,
@@ -85,10 +104,11 @@ impl Outbound {
     }
 
     /// Whether this copy may be sent after the first came to nothing.
-    pub(super) fn may_follow(&self, error: &SendError, repeat: Repeat) -> bool {
+    pub(super) fn may_follow(&self, error: &SendError, repeats: u8) -> bool {
         let safe = match error {
             SendError::Closing | SendError::Refused | SendError::NotSent(_) => true,
-            SendError::Unheard => repeat == Repeat::Possible,
+            SendError::Unheard => repeats > 0,
+            SendError::Lost => self.left.moves > 0,
             SendError::Failed(_) => false,
         };
         safe && self.is_whole()

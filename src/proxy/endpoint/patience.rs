@@ -6,15 +6,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::pool::SendError;
+use super::waiting::Whereabouts;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::{AttemptError, ClientFault};
 use crate::proxy::request::upload::Upload;
 
-/// How long to wait for an answer.
-pub(crate) struct Patience {
-    pub(crate) clock: Clock,
+/// How long to wait for an answer, and where.
+pub(crate) struct Patience<'a> {
+    pub(super) at: Whereabouts<'a>,
     /// From the end of the request.
     pub(crate) response: Duration,
     /// The same, as long as the request could be sent again if this is over.
@@ -24,22 +26,28 @@ pub(crate) struct Patience {
     pub(crate) upload: Option<Rc<Upload>>,
 }
 
-impl Patience {
-    /// What `answer` comes to; `None` when time is up.
-    pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Option<F::Output> {
+impl Patience<'_> {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.at.worker.clock
+    }
+
+    /// What `answer` comes to, unless time is up or the endpoint is lost.
+    pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Result<F::Output, SendError> {
         let mut answer = pin!(answer);
         alarm.set(self.begin());
+        let mut waiter = self.at.waiter();
         let answer = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
+                return Poll::Ready(Ok(answer));
             }
             while alarm.poll(cx).is_ready() {
                 match self.longer() {
                     Some(until) => alarm.set(until),
-                    None => return Poll::Ready(None),
+                    None => return Poll::Ready(Err(SendError::Failed(self.ended()))),
                 }
             }
-            Poll::Pending
+            let leaves = self.at.pool.is_lost() && self.can_repeat() && self.at.has_another();
+            waiter.wait_unless(leaves, cx).map(|()| Err(SendError::Lost))
         })
         .await;
         alarm.clear();
@@ -47,13 +55,13 @@ impl Patience {
     }
 
     fn begin(&self) -> Timestamp {
-        self.bounded(self.clock.now() + self.limit())
+        self.bounded(self.clock().now() + self.limit())
     }
 
     /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so
     /// while the request is still coming the clock starts anew with each piece that the endpoint takes.
     fn longer(&self) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let upload = self.upload.as_ref().filter(|_| self.whole.is_none_or(|whole| now < whole))?;
         // What the client owes us has a limit of its own.
         let since = if upload.waits_for_client() { now } else { upload.progress() };
@@ -61,8 +69,12 @@ impl Patience {
     }
 
     fn limit(&self) -> Duration {
-        let repeatable = self.upload.as_ref().is_none_or(|upload| upload.can_repeat());
-        self.per_try.filter(|_| repeatable).map_or(self.response, |limit| limit.min(self.response))
+        self.per_try.filter(|_| self.can_repeat()).map_or(self.response, |limit| limit.min(self.response))
+    }
+
+    /// Whether all of the request that was read is still here.
+    fn can_repeat(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| upload.can_repeat())
     }
 
     /// What the client did to its own request, if it did anything.
@@ -81,9 +93,10 @@ impl Patience {
     }
 
     /// Time is up. Whose fault it is depends on who let us wait.
-    pub(super) fn ended(&self) -> AttemptError {
+    fn ended(&self) -> AttemptError {
         match &self.upload {
             Some(upload) if upload.waits_for_client() => AttemptError::Client(ClientFault::Stalled),
+            _ if self.at.pool.is_lost() => AttemptError::Frozen,
             _ => AttemptError::ResponseTimeout,
         }
     }

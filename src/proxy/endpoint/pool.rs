@@ -12,6 +12,7 @@ use super::connect::{Dial, Speech, in_time};
 use super::forward::Connections;
 use super::received::Received;
 use super::switch::Left;
+use super::waiting::Waiters;
 use super::{http1, http2, patience::Patience};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -37,6 +38,7 @@ pub(crate) struct Pool {
     /// Until when an endpoint that chose HTTP/1.1 is not asked again which it likes.
     chose_http1: Cell<Option<Timestamp>>,
     retired: Cell<bool>,
+    pub(super) waiters: Waiters,
     /// When this worker asked it for the first time.
     first: OnceCell<Timestamp>,
     worker: usize,
@@ -64,6 +66,8 @@ pub(crate) enum SendError {
     Refused,
     /// The connection ended before the first byte of an answer.
     Unheard,
+    /// The endpoint was lost while the answer was waited for, and somebody else may have one.
+    Lost,
     /// Anything else.
     Failed(AttemptError),
 }
@@ -84,6 +88,7 @@ impl Pool {
             chose_http1: Cell::new(None),
             dial,
             retired: Cell::new(false),
+            waiters: Waiters::default(),
             first: OnceCell::new(),
             worker,
         }
@@ -166,6 +171,19 @@ impl Pool {
         self.http1.close();
         self.http2.close();
     }
+
+    /// Whether requests that wait for it need not: it gets no others, and control says that nothing answers there.
+    #[inline]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.retired.get() && self.cells.is_lost()
+    }
+
+    /// If it is lost, those who wait for it go elsewhere, as far as they may.
+    pub(crate) fn leave_if_lost(&self) {
+        if self.is_lost() {
+            self.waiters.wake();
+        }
+    }
 }
 
 impl Connection {
@@ -173,7 +191,7 @@ impl Connection {
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<Response<Received>, SendError> {
         match &mut self.way {
             Way::Http1(connection) => {

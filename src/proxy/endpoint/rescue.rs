@@ -13,7 +13,7 @@ use super::second::{Answer, First, asked};
 use super::tries::Tries;
 use crate::domain::Weight;
 use crate::domain::routing::{Policy, Role, Timeouts};
-use crate::proxy::fault::Fault;
+use crate::proxy::fault::{AttemptError, Fault};
 use crate::proxy::observe::Exchange;
 use crate::proxy::request::assign::Assignment;
 use crate::proxy::view::ServiceView;
@@ -59,6 +59,8 @@ impl Aid {
     fn cause(self, exchange: &Exchange, first: &Answer, policy: &Policy) -> Option<Cause> {
         let failed = match first {
             Ok(response) => policy.rescue.on.contains(exchange.rated(response).as_u16()),
+            // Nobody failed it; its user needs an answer all the same.
+            Err(AttemptError::Lost | AttemptError::Frozen) => true,
             Err(error) => error.fault() == Fault::Endpoint,
         };
         let missing = first.as_ref().is_ok_and(|response| response.status() == StatusCode::NOT_FOUND);
@@ -157,6 +159,7 @@ impl Destination {
                 }
             },
             whole: self.whole,
+            is_aided: false,
             // One that has been open for a while may be closed at the other end: there is no second try.
             connections: match cause {
                 Cause::Failed if self.connections == Connections::Own => Connections::Own,

@@ -50,7 +50,7 @@ fn wants_another(exchange: &Exchange, answer: &Answer, rule: &Retry, tries: &Tri
     match answer {
         Ok(response) => rule.retries(exchange.rated(response)),
         Err(AttemptError::Terminated | AttemptError::Reset | AttemptError::Incomplete) => rule.on.reset,
-        Err(AttemptError::ResponseTimeout) => tries.per_try.is_some(),
+        Err(AttemptError::ResponseTimeout | AttemptError::Frozen) => tries.per_try.is_some(),
         Err(
             AttemptError::NoEndpoint
             | AttemptError::NoSocket
@@ -59,6 +59,7 @@ fn wants_another(exchange: &Exchange, answer: &Answer, rule: &Retry, tries: &Tri
             | AttemptError::TlsCertificate
             | AttemptError::TlsProtocol
             | AttemptError::Busy
+            | AttemptError::Lost
             | AttemptError::Scolded
             | AttemptError::Malformed
             | AttemptError::UpgradeFailed

@@ -6,6 +6,9 @@ use super::forward::Destination;
 use crate::domain::routing::{EndpointId, Retry};
 use crate::proxy::observe::Exchange;
 
+/// Endpoints that a request is offered to, however many of them are not there.
+const MOST_OFFERED: usize = 10;
+
 /// The attempts that a version has had with a request.
 #[derive(Default)]
 pub(crate) struct Tries {
@@ -18,12 +21,17 @@ pub(crate) struct Tries {
 
 impl Tries {
     pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
-        self.made < rule.attempts
+        self.made < rule.attempts && self.endpoints.len() < MOST_OFFERED
     }
 
     pub(super) fn begin(&mut self, endpoint: EndpointId) {
         self.made += 1;
         self.endpoints.push(endpoint);
+    }
+
+    /// The attempt under way was none: nobody was there. So it finds the endpoint that is left of many that vanish together.
+    pub(super) fn was_none(&mut self) {
+        self.made = self.made.saturating_sub(1);
     }
 
     /// How long the attempt under way has. The last one has all the time there is.
@@ -35,10 +43,10 @@ impl Tries {
 impl Destination {
     /// Whether another attempt could be made now: at an endpoint that had none if there is one, else at any again.
     pub(crate) fn is_there(&self, exchange: &Exchange, tries: &mut Tries) -> bool {
-        if self.pick(exchange, &tries.endpoints).is_none() {
+        if self.pick(&exchange.worker, &tries.endpoints).is_none() {
             tries.endpoints.clear();
         }
-        self.pick(exchange, &tries.endpoints).is_some()
+        self.pick(&exchange.worker, &tries.endpoints).is_some()
     }
 
     /// Whether the budget has something left for sending again what was sent.

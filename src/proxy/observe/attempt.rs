@@ -37,6 +37,10 @@ impl Exchange {
     pub(super) fn settle_attempt(&mut self, end: End) {
         let Some(attempt) = &self.attempt else { return };
         if matches!(end, End::ClientLeft | End::OutOfTime) || self.blame == Blame::Others {
+            if attempt.is_lost() {
+                // Nobody could answer there: how long it was waited for in vain is nobody's doing.
+                self.blame = Blame::Others;
+            }
             self.attempt = None;
         } else if matches!(self.rated_status(), 502..=504) {
             self.endpoint_failed();

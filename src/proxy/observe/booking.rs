@@ -176,6 +176,11 @@ impl Attempt {
         Self { pool, worker }
     }
 
+    /// Whether its endpoint is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.pool.is_lost()
+    }
+
     pub(crate) fn succeeded(&self) {
         self.pool.counts(self.worker).attempts.add(1);
         self.pool.cells.succeeded();

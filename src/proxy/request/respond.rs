@@ -138,7 +138,9 @@ impl Refusal {
     pub(crate) fn grpc(self) -> GrpcCode {
         match self {
             // The endpoint may have done all of it: not a thing to repeat unseen, as `UNAVAILABLE` would be.
-            Self::Overdue | Self::Attempt(AttemptError::ResponseTimeout) => GrpcCode::DeadlineExceeded,
+            Self::Overdue | Self::Attempt(AttemptError::ResponseTimeout | AttemptError::Frozen) => {
+                GrpcCode::DeadlineExceeded
+            }
             Self::Internal => GrpcCode::Internal,
             Self::GrpcOverHttp1 => GrpcCode::Unimplemented,
             other => GrpcCode::of_http(other.status().as_u16()),

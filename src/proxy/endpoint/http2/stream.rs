@@ -41,7 +41,7 @@ impl Stream {
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
-        patience: &Patience,
+        patience: &Patience<'_>,
         alarm: &mut Alarm,
     ) -> Result<Response<Body>, SendError> {
         let (mut parts, body) = request.into_parts();
@@ -56,14 +56,14 @@ impl Stream {
             self.pump(Pump::new(body, sending)).await;
         }
         match patience.wait(alarm, answer).await {
-            None => {
+            Err(unanswered) => {
                 if self.session.heard() == before {
                     self.session.doubt();
                 }
-                Err(SendError::Failed(patience.ended()))
+                Err(unanswered)
             }
-            Some(Ok(response)) => accept(response),
-            Some(Err(error)) => Err(self.failed(&error, patience)),
+            Ok(Ok(response)) => accept(response),
+            Ok(Err(error)) => Err(self.failed(&error, patience)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Stream {
     }
 
     /// What it means that there is no answer on this stream.
-    fn failed(&self, error: &h2::Error, patience: &Patience) -> SendError {
+    fn failed(&self, error: &h2::Error, patience: &Patience<'_>) -> SendError {
         if let Some(spoiled) = patience.spoiled() {
             return SendError::Failed(spoiled);
         }
