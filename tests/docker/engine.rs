@@ -1,8 +1,10 @@
 //! A real Docker Engine, started by `tests/docker/engine` and gone when this test binary is, however it ends.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
@@ -19,6 +21,10 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     apart: bool,
 }
+
+/// Where an engine's published ports are; `None`: where we are.
+#[derive(Clone, Debug)]
+pub(crate) struct Network(Option<PathBuf>);
 
 struct State {
     keeper: Child,
@@ -61,6 +67,13 @@ impl Engine {
         let orders = keeper.stdin.take();
         let mut answers = BufReader::new(keeper.stdout.take().expect("stdout is piped"));
         let (socket, pid) = ready(&mut answers);
+        let config = socket.with_file_name("config");
+        std::fs::create_dir_all(&config).expect("the engine's folder can be written");
+        // `docker compose`, where tests/run had to get it.
+        let plugins = target().join("docker/cli-plugins");
+        if plugins.exists() {
+            std::os::unix::fs::symlink(plugins, config.join("cli-plugins")).expect("a link can be made");
+        }
         Self {
             socket,
             state: Mutex::new(State { keeper, orders, answers, pid }),
@@ -100,22 +113,31 @@ impl Engine {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(if self.apart { "nsenter" } else { program });
         if self.apart {
-            command.arg(format!("--net=/proc/{}/ns/net", self.state.lock().unwrap().pid)).arg(program);
+            command.arg(format!("--net={}", self.namespace().display())).arg(program);
         }
         let config = self.socket.with_file_name("config");
         command.env("DOCKER_HOST", self.url()).env("DOCKER_CONFIG", config).stdin(Stdio::null());
         command
     }
 
-    /// Connects from within the engine's network.
+    /// Its network, to connect in.
+    pub(crate) fn network(&self) -> Network {
+        Network(self.apart.then(|| self.namespace()))
+    }
+
+    fn namespace(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.state.lock().unwrap().pid).into()
+    }
+}
+
+impl Network {
+    /// Connects from within it.
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
-        if !self.apart {
-            return TcpStream::connect_timeout(&to, CONNECT);
-        }
-        let network = std::fs::File::open(format!("/proc/{}/ns/net", self.state.lock().unwrap().pid))?;
+        let Some(namespace) = &self.0 else { return TcpStream::connect_timeout(&to, CONNECT) };
+        let namespace = File::open(namespace)?;
         // The thread stays in that network, so it ends with this one connection.
         let thread = std::thread::spawn(move || {
-            move_into_link_name_space(std::os::fd::AsFd::as_fd(&network), Some(LinkNameSpaceType::Network))?;
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             TcpStream::connect_timeout(&to, CONNECT)
         });
         thread.join().expect("connecting does not panic")
@@ -141,6 +163,12 @@ impl Drop for State {
         drop(self.orders.take());
         drop(self.keeper.wait());
     }
+}
+
+fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"));
+    target.canonicalize().unwrap_or(target)
 }
 
 /// Reads `ready SOCKET PID`.
