@@ -47,7 +47,11 @@ impl Client {
 
     /// Waits no longer than that for any part of an answer.
     pub(crate) fn with_patience(to: SocketAddr, patience: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect(to)?;
+        Self::over(TcpStream::connect(to)?, patience)
+    }
+
+    /// Over a connection that somebody else made, with no longer patience than that.
+    pub(crate) fn over(stream: TcpStream, patience: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         Ok(Self { stream: BufReader::new(Box::new(stream)), closing: false })
