@@ -224,7 +224,7 @@ fn digest(of: &str) -> String {
 /// The address of a container: the number at the end of its name.
 fn ip(name: &str) -> IpAddr {
     let number: u8 = name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(1);
-    let version = name.bytes().nth(5).unwrap_or(b'0') - b'0';
+    let version = name.as_bytes().get(5).map_or(0, |digit| digit.saturating_sub(b'0'));
     IpAddr::from([10, 0, version, number])
 }
 
