@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -254,6 +255,7 @@ impl Control {
             ("admin", now.admin != spec.admin),
             ("state", now.state_dir != spec.state_dir),
             ("listeners", !same_doors(&now.listeners, &spec.listeners)),
+            ("docker", engine(now) != engine(spec)),
         ]
         .into_iter()
         .filter_map(|(key, changed)| changed.then_some(key))
@@ -289,6 +291,11 @@ impl Control {
 
 fn same_doors(now: &[Listener], wanted: &[Listener]) -> bool {
     now.len() == wanted.len() && now.iter().zip(wanted).all(|(now, wanted)| now.is_same_door(wanted))
+}
+
+/// What of an engine is fixed while it is watched.
+fn engine(spec: &Spec) -> Option<(&Option<String>, Duration)> {
+    spec.docker.as_ref().map(|docker| (&docker.endpoint, docker.relist))
 }
 
 fn refused(error: StoreError) -> ReloadError {
