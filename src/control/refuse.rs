@@ -1,5 +1,7 @@
 //! What a config may not ask for while it runs. A config that is refused changes nothing.
 
+use std::time::Duration;
+
 use super::control::Control;
 use super::deploy::clash;
 use super::handle::ReloadError;
@@ -39,6 +41,7 @@ impl Control {
             ("admin", now.admin != spec.admin),
             ("state", now.state_dir != spec.state_dir),
             ("listeners", !same_doors(&now.listeners, &spec.listeners)),
+            ("docker", engine(now) != engine(spec)),
         ]
         .into_iter()
         .filter_map(|(key, changed)| changed.then_some(key))
@@ -70,6 +73,11 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// What of an engine is fixed while it is watched.
+fn engine(spec: &Spec) -> Option<(&Option<String>, Duration)> {
+    spec.docker.as_ref().map(|docker| (&docker.endpoint, docker.relist))
 }
 
 fn same_doors(now: &[Listener], wanted: &[Listener]) -> bool {

@@ -108,6 +108,7 @@ fn control(spec: &Spec, dir: &TempDir) -> Control {
         workers: 1,
         listeners: Vec::new(),
         keyrings: Arc::new(Keyrings::load(spec, clock.clone()).unwrap()),
+        restarts: None,
         clock,
     };
     let (first_round, _done) = oneshot::channel();

@@ -50,7 +50,7 @@ impl Address {
             }
             "https" => Err(format!("`{text}`: {}", Instead("TLS"))),
             "ssh" => Err(format!("`{text}`: {}", Instead("SSH"))),
-            "npipe" => Err(format!("`{text}`: {}", Instead("named pipes"))),
+            "npipe" => Err(format!("`{text}`: {}", Instead("named pipe"))),
             _ => Err(format!("`{text}`: there is no `{scheme}` here; write unix:///PATH or tcp://HOST:PORT")),
         }
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Instead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} is not spoken with an engine; give Adit its unix socket, or put a socket proxy beside it and use tcp://HOST:PORT",
+            "no {} is spoken with an engine; give Adit its unix socket, or put a socket proxy beside it and use tcp://HOST:PORT",
             self.0
         )
     }
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn what_is_not_spoken_is_refused_with_what_to_do_instead() {
         let cases = [
-            ("https://engine:2376", "TLS is not spoken with an engine"),
-            ("ssh://me@engine", "SSH is not spoken with an engine"),
-            ("npipe:////./pipe/docker_engine", "named pipes is not spoken with an engine"),
+            ("https://engine:2376", "no TLS is spoken with an engine"),
+            ("ssh://me@engine", "no SSH is spoken with an engine"),
+            ("npipe:////./pipe/docker_engine", "no named pipe is spoken with an engine"),
             ("fd://3", "write unix:///PATH or tcp://HOST:PORT"),
             ("unix://run/docker.sock", "must be absolute"),
             ("tcp://", "has no host"),

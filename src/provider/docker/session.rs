@@ -34,7 +34,7 @@ pub(super) enum End {
 /// What the engine answered.
 enum Answer {
     Listed { list: Result<List, CallError>, site: Option<Site> },
-    Inspected { id: String, seen: Result<Option<Seen>, CallError> },
+    Inspected { id: String, seen: Result<Option<Box<Seen>>, CallError> },
 }
 
 /// Which containers there were, as of when it was asked.
@@ -181,7 +181,7 @@ impl Session<'_> {
         while let Some(id) = self.looks.begin() {
             let (client, images) = (self.client.clone(), self.watch.images.clone());
             self.tasks.spawn(async move {
-                let seen = inspect(&client, &images, &id).await;
+                let seen = inspect(&client, &images, &id).await.map(|seen| seen.map(Box::new));
                 Answer::Inspected { id, seen }
             });
         }
@@ -233,13 +233,13 @@ impl Session<'_> {
         }
     }
 
-    fn inspected(&mut self, id: &str, seen: Result<Option<Seen>, CallError>) {
+    fn inspected(&mut self, id: &str, seen: Result<Option<Box<Seen>>, CallError>) {
         let Some(cause) = self.looks.end(id) else { return };
         let now = self.watch.clock.now();
         let changed = match seen {
             Ok(Some(seen)) => {
                 self.unreadable.remove(id);
-                let looked = self.watch.known.look(seen, cause, now);
+                let looked = self.watch.known.look(*seen, cause, now);
                 if self.complete && looked.unannounced && cause == Cause::List {
                     self.untold.insert(id.to_owned());
                     self.patience = now + LATE;
