@@ -167,7 +167,7 @@ impl<'d> Value<'d> {
                 let percent = self.number()?;
                 Weight::from_percent(percent).map_err(|why| self.error(why.to_string(), None)).ok()
             }
-            other => self.not("a percentage, as `5` or \"0.5%\"", other),
+            other @ Written::Toml(_) => self.not("a percentage, as `5` or \"0.5%\"", other),
         }
     }
 
@@ -259,7 +259,7 @@ impl<'d> Value<'d> {
         match self.written? {
             Written::Text(text) => Some(text.to_owned()),
             Written::Toml(DeValue::String(text)) => self.filled(text),
-            other => self.not(wanted, other),
+            other @ Written::Toml(_) => self.not(wanted, other),
         }
     }
 

@@ -66,7 +66,7 @@ impl<'a> Merging<'a> {
                     self.report.stray(&read.container, what);
                 }
                 Asked::Nonsense { service, faults, why } => {
-                    for why in why {
+                    if let Some(why) = why {
                         self.report.leave_out(&read.container, service.as_ref(), None, why);
                     }
                     for fault in faults {

@@ -7,19 +7,8 @@ use crate::config::containers::labels::{self, Labels};
 use crate::config::spec::Recover;
 use crate::domain::routing::{Affinity, HostPattern, Protocol, RateLimit};
 
-fn read(labels: &[(&str, &str)]) -> Labels {
-    labels::read(labels.iter().copied())
-}
-
-/// What is wrong, one label a line.
-fn faults(labels: &[(&str, &str)]) -> String {
-    let shown = read(labels).faults.into_iter().map(|fault| format!("{}: {}", fault.label, fault.what));
-    shown.collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn labels_mean_what_the_same_keys_mean_in_the_config() {
-    let lines = "
+/// What [`LABELS`] say, as the config has it.
+const LINES: &str = "
         hosts = ['a.example', '*.b.example']
         recover = 'restart'
         health = { path = '/healthz', interval = '5s', rise = 1 }
@@ -39,45 +28,60 @@ fn labels_mean_what_the_same_keys_mean_in_the_config() {
         rescue = { methods = [], on = [500, 503] }
         advance = { min_requests = 9, on_max_time = 'abort' }
         analysis = { max_error_rate = '3%', dry_run = true, latency = { quantiles = [0.5, 0.99], gates = [0.5] }, tolerated_rise = { relative = 1.5 } }";
-    let config = file(&format!("[services.web]\n{lines}"));
+
+const LABELS: [(&str, &str); 35] = [
+    ("hosts", "a.example, *.b.example"),
+    ("recover", "restart"),
+    ("health.path", "/healthz"),
+    ("health.interval", "5s"),
+    ("health.rise", "1"),
+    ("eject.max_percent", "25"),
+    ("eject.base", "1s"),
+    ("timeouts.response", "9s"),
+    ("timeouts.tunnel", "2h"),
+    ("retry.attempts", "2"),
+    ("retry.on", "connect,502,5xx"),
+    ("retry.budget", "10%"),
+    ("retry.methods", "GET"),
+    ("limits.max_in_flight", "7"),
+    ("limits.queue", "3"),
+    ("limits.max_body", "1MiB"),
+    ("affinity.by", "header:X-User"),
+    ("access.allow", "10.0.0.0/8,::1"),
+    ("access.deny", "10.1.1.1"),
+    ("rate_limit.requests", "5"),
+    ("rate_limit.per", "1m"),
+    ("override.from", "10.0.0.0/8"),
+    ("upgrades", ""),
+    ("rollout.strategy", "canary"),
+    ("rollout.steps", "1, 12.5%:2m, 100"),
+    ("rollout.bake", "1m"),
+    ("rollout.rescue", ""),
+    ("rollout.rescue.on", "500,503"),
+    ("rollout.min_requests", "9"),
+    ("rollout.advance.on_max_time", "abort"),
+    ("rollout.max_error_rate", "3%"),
+    ("rollout.dry_run", "true"),
+    ("rollout.analysis.latency.quantiles", "0.5,0.99"),
+    ("rollout.analysis.latency.gates", "0.5"),
+    ("rollout.analysis.tolerated_rise.relative", "1.5"),
+];
+
+fn read(labels: &[(&str, &str)]) -> Labels {
+    labels::read(labels.iter().copied())
+}
+
+/// What is wrong, one label a line.
+fn faults(labels: &[(&str, &str)]) -> String {
+    let shown = read(labels).faults.into_iter().map(|fault| format!("{}: {}", fault.label, fault.what));
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn labels_mean_what_the_same_keys_mean_in_the_config() {
+    let config = file(&format!("[services.web]\n{LINES}"));
     let config = &config.waiting["web"];
-    let labels = read(&[
-        ("hosts", "a.example, *.b.example"),
-        ("recover", "restart"),
-        ("health.path", "/healthz"),
-        ("health.interval", "5s"),
-        ("health.rise", "1"),
-        ("eject.max_percent", "25"),
-        ("eject.base", "1s"),
-        ("timeouts.response", "9s"),
-        ("timeouts.tunnel", "2h"),
-        ("retry.attempts", "2"),
-        ("retry.on", "connect,502,5xx"),
-        ("retry.budget", "10%"),
-        ("retry.methods", "GET"),
-        ("limits.max_in_flight", "7"),
-        ("limits.queue", "3"),
-        ("limits.max_body", "1MiB"),
-        ("affinity.by", "header:X-User"),
-        ("access.allow", "10.0.0.0/8,::1"),
-        ("access.deny", "10.1.1.1"),
-        ("rate_limit.requests", "5"),
-        ("rate_limit.per", "1m"),
-        ("override.from", "10.0.0.0/8"),
-        ("upgrades", ""),
-        ("rollout.strategy", "canary"),
-        ("rollout.steps", "1, 12.5%:2m, 100"),
-        ("rollout.bake", "1m"),
-        ("rollout.rescue", ""),
-        ("rollout.rescue.on", "500,503"),
-        ("rollout.min_requests", "9"),
-        ("rollout.advance.on_max_time", "abort"),
-        ("rollout.max_error_rate", "3%"),
-        ("rollout.dry_run", "true"),
-        ("rollout.analysis.latency.quantiles", "0.5,0.99"),
-        ("rollout.analysis.latency.gates", "0.5"),
-        ("rollout.analysis.tolerated_rise.relative", "1.5"),
-    ]);
+    let labels = read(&LABELS);
     assert_eq!(labels.faults, []);
     let said = labels.said.treatment;
     assert_eq!((&said.policy, &said.rollout), (&config.policy, &config.rollout));
