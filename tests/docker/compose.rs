@@ -32,7 +32,7 @@ impl<'e> Project<'e> {
     fn compose(&self, words: &[&str]) -> Command {
         let mut command = compose(self.engine);
         command.args(["-p", "shop", "-f", &self.file]).args(words);
-        command.env("DOCKER_GID", "0").env("DOCKER_SOCKET", self.engine.url().trim_start_matches("unix://"));
+        command.env("DOCKER_GID", self.engine.group()).env("DOCKER_SOCKET", self.engine.socket());
         command.env("BLUE", "shop:v1").env("GREEN", self.green).env("SOCKET_PROXY_IMAGE", "socket-proxy");
         command
     }
