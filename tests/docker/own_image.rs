@@ -74,7 +74,8 @@ fn in_its_own_image_adit_is_nobody_and_finds_containers_in_the_network_that_it_s
     let network = ["--network", "front"];
     let _v1 = engine.run_with("shop-1", "shop:v1", &labels, &[], &network);
     let socket = format!("{}:/var/run/docker.sock:ro", engine.socket());
-    let more = [&network[..], &["-v", &socket, "--group-add", &engine.group()]].concat();
+    let group = engine.group();
+    let more = [&network[..], &["-v", &socket, "--group-add", &group]].concat();
     let adit = engine.run_with("adit", "adit", &[], &[], &more);
     assert_eq!(adit.inspect("{{.Config.User}} {{.Config.StopSignal}}"), "65532:65532 SIGTERM");
     let status = || -> Value {
