@@ -82,7 +82,7 @@ fn a_hundred_containers_come_and_go_and_no_get_fails() {
     println!("{} requests: {:?}", tally.total(), tally.answers);
     assert_eq!(tally.failed("GET"), 0, "{tally:#?}\n{}", world.explain());
     assert_same_books(&world, &tally.answers, &log);
-    assert_flat(&world, memory.into_inner() as u64, files.into_inner());
+    println!("{}", assert_flat(&world, memory.into_inner() as u64, files.into_inner()));
 }
 
 /// What clients saw is what the log says and what was counted.
@@ -117,7 +117,8 @@ fn assert_same_books(world: &World, answers: &BTreeMap<(&'static str, u16), u64>
     assert_eq!(counted as u64, seen.values().sum::<u64>(), "{metrics}");
 }
 
-fn assert_flat(world: &World, memory: u64, files: usize) {
+/// Waits until memory and files are nearly as before; says how they are.
+fn assert_flat(world: &World, memory: u64, files: usize) -> String {
     let may = memory + GROWTH.max(memory / 5);
     let now = || world.adit.own_memory();
     patiently(
@@ -131,10 +132,5 @@ fn assert_flat(world: &World, memory: u64, files: usize) {
         || (open().len() <= files + FILES).then_some(()),
         || format!("{files} files, then {:#?}", open()),
     );
-    println!(
-        "memory: {} KiB, then {} KiB; files: {files}, then {}",
-        memory / 1024,
-        now() / 1024,
-        open().len()
-    );
+    format!("memory: {} KiB, then {} KiB; files: {files}, then {}", memory / 1024, now() / 1024, open().len())
 }

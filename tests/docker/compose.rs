@@ -13,7 +13,7 @@ use crate::load::{Load, Running};
 use crate::own_image::{build_adit, copy, libraries_of};
 use crate::world::patiently;
 
-/// `docker compose -f config/FILE`, and what it is told by its environment.
+/// `docker compose -f FILE`, and what it is told by its environment.
 struct Project<'e> {
     engine: &'e Engine,
     file: String,
@@ -26,13 +26,13 @@ impl<'e> Project<'e> {
         for version in ["v1", "v2"] {
             Image::new(&format!("shop:{version}"), version).build(engine);
         }
-        Self { engine, file: format!("{}/config/{file}", env!("CARGO_MANIFEST_DIR")), green: "shop:v1" }
+        Self { engine, file: format!("{}/{file}", env!("CARGO_MANIFEST_DIR")), green: "shop:v1" }
     }
 
     fn compose(&self, words: &[&str]) -> Command {
         let mut command = compose(self.engine);
         command.args(["-p", "shop", "-f", &self.file]).args(words);
-        command.env("DOCKER_GID", "0").env("DOCKER_SOCKET", self.engine.url().trim_start_matches("unix://"));
+        command.env("DOCKER_GID", self.engine.group()).env("DOCKER_SOCKET", self.engine.socket());
         command.env("BLUE", "shop:v1").env("GREEN", self.green).env("SOCKET_PROXY_IMAGE", "socket-proxy");
         command
     }
@@ -91,7 +91,7 @@ fn releases(project: &mut Project) {
 #[test]
 fn compose_yaml_releases_a_version_by_changing_one_variable() {
     let Some(engine) = Engine::apart().filter(|_| !is_missing("compose")) else { return };
-    releases(&mut Project::new(&engine, "compose.yaml"));
+    releases(&mut Project::new(&engine, "config/compose.yaml"));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn compose_socket_proxy_yaml_does_the_same_with_gets_alone() {
         return;
     };
     build_proxy(&engine);
-    let mut project = Project::new(&engine, "compose.socket-proxy.yaml");
+    let mut project = Project::new(&engine, "config/compose.socket-proxy.yaml");
     releases(&mut project);
     let id = said("ps", project.compose(&["ps", "-q", "adit"]).output().unwrap());
     let mounts = engine.docker(&["inspect", "-f", "{{range .Mounts}}{{.Destination}} {{end}}", &id]);

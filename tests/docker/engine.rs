@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
@@ -83,7 +84,17 @@ impl Engine {
 
     /// As in `DOCKER_HOST`.
     pub(crate) fn url(&self) -> String {
-        format!("unix://{}", self.socket.display())
+        format!("unix://{}", self.socket())
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &str {
+        self.socket.to_str().expect("a temporary directory has a plain name")
+    }
+
+    /// The group that may ask it: Debian's `docker`, or root's.
+    pub(crate) fn group(&self) -> String {
+        self.socket.metadata().expect("the engine made it").gid().to_string()
     }
 
     /// kill -9. Its containers go on.

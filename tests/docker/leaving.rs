@@ -6,9 +6,13 @@ use crate::load::Tally;
 use crate::world::{World, find, patiently, ready};
 
 /// Three containers under load while `act` does something to them; what clients saw until a while after it.
-fn meanwhile(name: &str, posts: bool, act: impl FnOnce(&World, Vec<Container>)) -> Option<(Tally, String)> {
+fn meanwhile(
+    name: &str,
+    posts: bool,
+    act: impl FnOnce(&World, &mut Vec<Container>),
+) -> Option<(Tally, String)> {
     let world = World::start(Engine::shared()?, name);
-    let containers = world.run_stable(3);
+    let mut containers = world.run_stable(3);
     let load = world.load();
     let load = if posts { load.posts_every(3) } else { load }.start();
     let more = |count| {
@@ -20,18 +24,13 @@ fn meanwhile(name: &str, posts: bool, act: impl FnOnce(&World, Vec<Container>)) 
         );
     };
     more(150);
-    act(&world, containers);
+    act(&world, &mut containers);
     more(150);
     Some((load.stop(), world.explain()))
 }
 
 fn are_ready(world: &World, count: usize) {
     world.wait(&format!("{count} are ready"), |web| ready(web, "v1") == count);
-}
-
-/// Puts the same name back with another address.
-fn again<'e>(world: &World<'e>, what: &str) -> Container<'e> {
-    world.run(what, &format!("{}:v1", world.name), &[])
 }
 
 fn assert_no_failed_get(seen: Option<(Tally, String)>) {
@@ -90,14 +89,14 @@ fn docker_restart_of_one_of_three_fails_no_get() {
 
 #[test]
 fn a_container_that_is_made_anew_is_found_at_its_new_address() {
-    assert_no_failed_get(meanwhile("anew", false, |world, mut containers| {
+    assert_no_failed_get(meanwhile("anew", false, |world, containers| {
         let first = containers.remove(0);
         let (name, address) = (first.name.clone(), first.address());
         first.remove();
         are_ready(world, 2);
         // What takes the address that has become free.
         let other = world.engine.run(&world.own("other"), &format!("{}:v1", world.name), &[], &[]);
-        let new = again(world, "v1-1");
+        let new = world.run("v1-1", &format!("{}:v1", world.name), &[]);
         assert_eq!(new.name, name);
         assert_ne!(new.address(), address, "the test needs another address");
         let web = world.wait("three are ready", |web| ready(web, "v1") == 3);

@@ -72,11 +72,6 @@ impl Load {
         }
     }
 
-    /// So many requests a second in all.
-    pub(crate) fn per_second(self, per_second: u32) -> Self {
-        Self { per_second, ..self }
-    }
-
     /// Every n-th request of each client is a POST with a body.
     pub(crate) fn posts_every(self, n: u64) -> Self {
         Self { posts_every: Some(n), ..self }

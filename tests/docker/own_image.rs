@@ -14,8 +14,6 @@ use crate::load::Load;
 use crate::world::patiently;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// The group of the engine's socket, which Adit has to be in: the tests' engine makes it root's.
-const GROUP: &str = "0";
 
 /// Builds the image `adit` on this engine. The program under test is not static: what it stands on has its libraries.
 pub(crate) fn build_adit(engine: &Engine) {
@@ -75,8 +73,9 @@ fn in_its_own_image_adit_is_nobody_and_finds_containers_in_the_network_that_it_s
     let labels = [&labels[..], &quick, &margin].concat();
     let network = ["--network", "front"];
     let _v1 = engine.run_with("shop-1", "shop:v1", &labels, &[], &network);
-    let socket = format!("{}:/var/run/docker.sock:ro", engine.url().trim_start_matches("unix://"));
-    let more = [&network[..], &["-v", &socket, "--group-add", GROUP]].concat();
+    let socket = format!("{}:/var/run/docker.sock:ro", engine.socket());
+    let group = engine.group();
+    let more = [&network[..], &["-v", &socket, "--group-add", &group]].concat();
     let adit = engine.run_with("adit", "adit", &[], &[], &more);
     assert_eq!(adit.inspect("{{.Config.User}} {{.Config.StopSignal}}"), "65532:65532 SIGTERM");
     let status = || -> Value {
@@ -85,7 +84,11 @@ fn in_its_own_image_adit_is_nobody_and_finds_containers_in_the_network_that_it_s
         serde_json::from_slice(&told.stdout).unwrap_or_default()
     };
     let explain = || format!("{:#}\n{}", status(), engine.docker(&["logs", "--tail", "30", "adit"]));
-    patiently("it serves", || (status()["ready"] == true).then_some(()), explain);
+    let serves = || {
+        let (status, endpoint) = (status(), "/services/0/versions/0/endpoints/0/state");
+        (status.pointer(endpoint).is_some_and(|state| state == "ready")).then_some(())
+    };
+    patiently("it serves", serves, explain);
     let (address, network) = (SocketAddr::new(adit.address().ip(), 8080), engine.network());
     let load = Load::over(move || network.connect(address), "shop.example").start();
     let _v2 = engine.run_with("shop-2", "shop:v2", &labels, &[], &more[..2]);

@@ -62,5 +62,6 @@ fn a_container_has_its_first_request_within_a_second_of_its_health_turning_good(
     println!("first request {:?} after its health turned good", first - good);
     assert!(first >= good, "it had a request at {first}, before its health turned good at {good}");
     assert!(first - good <= AT_MOST, "healthy at {good}, first request at {first}");
-    assert_eq!(load.stop().failed("GET"), 0);
+    let tally = load.stop();
+    assert_eq!(tally.failed("GET"), 0, "{tally:#?}\n{}", world.explain());
 }

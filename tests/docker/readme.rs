@@ -80,15 +80,14 @@ fn the_commands_of_the_readme_release_a_canary() {
 
 /// Runs commands as a reader's shell would, in a folder with this compose.yaml. The engine's socket is elsewhere here.
 fn run(engine: &Engine, dir: &Path, yaml: &str, commands: &str) -> String {
-    let socket = engine.url();
-    let socket = socket.trim_start_matches("unix://");
+    let socket = engine.socket();
     let yaml = yaml.replace("- /var/run/docker.sock:", &format!("- {socket}:"));
     std::fs::write(dir.join("compose.yaml"), yaml).unwrap();
     let mut shell = engine.command("timeout");
     shell.args(["120", "bash", "-e", "-x", "-c", &commands.replace("/var/run/docker.sock", socket)]);
     shell
         .env("COMPOSE_PROJECT_NAME", "reader")
-        .env("DOCKER_GID", "0")
+        .env("DOCKER_GID", engine.group())
         .env("BLUE", "1.5.0")
         .env("GREEN", "1.5.0");
     said(commands, shell.current_dir(dir).output().unwrap())
