@@ -8,7 +8,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{StoreError, letters};
 
 /// What leads from schema n to n + 1. Only ever appended to: files out there have gone through the earlier ones.
-const MIGRATIONS: &[&str] = &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING, IMAGES, DRAINS_OF_CONTAINERS];
+const MIGRATIONS: &[&str] =
+    &[FIRST, DEPLOYMENTS, EVENTS, letters::MIGRATION, STANDING, IMAGES, DRAINS_OF_CONTAINERS];
 
 const FIRST: &str = "
     CREATE TABLE machines (
