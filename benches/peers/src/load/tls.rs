@@ -1,13 +1,14 @@
 //! TLS of the generator's connections. Certificates are not verified: what that costs the client is not measured.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mio::net::TcpStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
 
 /// Which handshakes the connections do.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -33,7 +34,7 @@ pub(super) fn config(resumption: Resumption) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = match resumption {
         Resumption::Full => rustls::client::Resumption::disabled(),
-        Resumption::Resumed => rustls::client::Resumption::in_memory_sessions(8),
+        Resumption::Resumed => rustls::client::Resumption::store(Arc::new(Tickets::default())),
     };
     Arc::new(config)
 }
@@ -118,6 +119,39 @@ fn flush(stream: &mut TcpStream, tls: &mut ClientConnection) -> io::Result<()> {
         };
     }
     Ok(())
+}
+
+/// All tickets of all connections, each used once. rustls's own store keeps eight, which is too few for so many connections
+/// that begin at once.
+#[derive(Debug, Default)]
+struct Tickets(Mutex<Vec<Tls13ClientSessionValue>>);
+
+impl ClientSessionStore for Tickets {
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        if let Ok(mut tickets) = self.0.lock()
+            && tickets.len() < 4096
+        {
+            tickets.push(ticket);
+        }
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.lock().ok()?.pop()
+    }
+
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
 }
 
 #[derive(Debug)]
