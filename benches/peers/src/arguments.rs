@@ -18,6 +18,8 @@ pub struct Arguments {
     pub peers: Vec<Kind>,
     /// Where the report goes; none: to standard output.
     pub out: Option<PathBuf>,
+    /// When and of what, in words.
+    pub note: String,
     pub folder: PathBuf,
     pub adit: PathBuf,
     pub envoy: PathBuf,
@@ -53,6 +55,7 @@ fn comparison(words: &[String]) -> Result<Arguments, String> {
         scenarios: ALL.iter().collect(),
         peers: Kind::ALL.to_vec(),
         out: None,
+        note: String::new(),
         folder: PathBuf::new(),
         adit: PathBuf::new(),
         envoy: PathBuf::new(),
@@ -66,6 +69,7 @@ fn comparison(words: &[String]) -> Result<Arguments, String> {
             "--only" => arguments.scenarios = value.split(',').map(scenario).collect::<Result<_, _>>()?,
             "--peers" => arguments.peers = value.split(',').map(peer).collect::<Result<_, _>>()?,
             "--out" => arguments.out = Some(value.into()),
+            "--note" => arguments.note = value.clone(),
             "--results" => results = Some(PathBuf::from(value)),
             "--folder" => arguments.folder = value.into(),
             "--adit" => arguments.adit = value.into(),

@@ -1,6 +1,7 @@
 //! The comparison: contenders take turns, round by round, so that what changes on the machine changes for all.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::cpu::{Sample, Usage};
@@ -19,8 +20,8 @@ pub struct Comparison<'a> {
     pub window: Duration,
 }
 
-/// How long contenders are watched doing nothing: longer than any does nothing at all.
-const WATCHED: Duration = Duration::from_millis(2500);
+/// How long contenders are watched doing nothing: twice the time between two checks of an endpoint, so that these are in it.
+const WATCHED: Duration = Duration::from_secs(4);
 
 /// Open loops go at this share of what HAProxy can do.
 const SHARE: f64 = 0.5;
@@ -79,7 +80,9 @@ impl Comparison<'_> {
         if let Work::Idle = scenario.work {
             let peer = Peer::start(kind, shape, self.endpoints, self.place)?;
             check::answers(&peer, scenario)?;
-            return idle::measure(&peer);
+            let measured = idle::measure(&peer)?;
+            peer.check()?;
+            return Ok(measured);
         }
         let usage = fleet.idle(kind, shape);
         let peer = fleet.get(kind, shape, self)?;
@@ -143,12 +146,12 @@ impl Fleet {
     }
 
     fn get(&mut self, kind: Kind, shape: Shape, comparison: &Comparison) -> Result<&mut Peer, String> {
-        let key = (kind, shape);
-        if !self.peers.contains_key(&key) {
-            let peer = Peer::start(kind, shape, comparison.endpoints, comparison.place)?;
-            self.peers.insert(key, peer);
+        match self.peers.entry((kind, shape)) {
+            Entry::Occupied(running) => Ok(running.into_mut()),
+            Entry::Vacant(place) => {
+                Ok(place.insert(Peer::start(kind, shape, comparison.endpoints, comparison.place)?))
+            }
         }
-        self.peers.get_mut(&key).ok_or_else(|| "it was just started".to_owned())
     }
 
     /// What each uses doing nothing, all at the same time.

@@ -9,7 +9,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn look(kinds: &[Kind], programs: &Programs) -> Machine {
+    pub fn look(note: &str, kinds: &[Kind], programs: &Programs) -> Machine {
         let cpu = read("/proc/cpuinfo");
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let model = model.map_or("unknown CPU", |(_, name)| name);
@@ -20,6 +20,7 @@ impl Machine {
         let load = read("/proc/loadavg");
         let load = load.split(' ').next().unwrap_or("?");
         let mut lines = vec![
+            note.to_owned(),
             format!("{model}, {} cores, {} GiB, Linux {}", cores(), memory.unwrap_or(0) >> 20, kernel.trim()),
             format!("Load of the machine when it began: {load}{}", remark(load)),
         ];

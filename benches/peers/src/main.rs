@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 fn compare(arguments: &Arguments) -> Result<(), String> {
     let programs = programs(arguments)?;
-    let machine = Machine::look(&arguments.peers, &programs);
+    let machine = Machine::look(&arguments.note, &arguments.peers, &programs);
     let place = Place { folder: arguments.folder.clone(), programs };
     // Beside the contenders, on the last core, as we are.
     let count = arguments.scenarios.iter().flat_map(|scenario| scenario.shapes).map(|shape| shape.endpoints);

@@ -63,6 +63,9 @@ pub enum Logs {
 /// Two versions with two endpoints each, one route, one worker.
 pub const PLAIN: Shape = Shape { endpoints: 4, routes: 1, workers: 1, logs: Logs::Off };
 
+/// How often each endpoint is checked: Adit's and HAProxy's default.
+const CHECKED_EVERY: &str = "2s";
+
 /// Where a contender runs and what it is given.
 pub struct Site {
     pub shape: Shape,
@@ -104,11 +107,6 @@ impl Site {
             .iter()
             .enumerate()
             .map(move |(index, &port)| (port, if index < stable { 95 } else { 5 }))
-    }
-
-    /// Many endpoints are checked less often: so many checks at the endpoints would be most of what is measured.
-    fn check_every(&self) -> &'static str {
-        if self.endpoints.len() > 100 { "10s" } else { "2s" }
     }
 
     fn routes(&self) -> Vec<routes::Route> {
@@ -171,6 +169,13 @@ impl Peer {
             Kind::Adit => adit::is_rolling_out(&self.site),
             Kind::Floor | Kind::Nginx | Kind::HaProxy | Kind::Envoy => Ok(()),
         }
+    }
+
+    /// How many bytes of log it has written.
+    pub fn logged(&self) -> u64 {
+        let files = ["access.log".to_owned(), format!("{}.out", self.kind)];
+        let sizes = files.iter().filter_map(|file| fs::metadata(self.site.folder.join(file)).ok());
+        sizes.map(|file| file.len()).sum()
     }
 
     /// Gives it a config with one more host and has it read that. Returns when it was told, not when it is done.

@@ -30,8 +30,8 @@ pub(super) struct Generator<'a> {
     scratch: Vec<u8>,
     /// Whose turn it is, of the plan's requests.
     turn: usize,
-    /// Connections that may ask.
-    free: Vec<usize>,
+    /// Connections that may ask, those first that have waited longest: all are used, at low rates too.
+    free: VecDeque<usize>,
     /// Open loop: requests that are due, and no connection was free.
     due: VecDeque<Instant>,
     /// Open loop: how many were due since the start.
@@ -50,7 +50,7 @@ impl<'a> Generator<'a> {
             clients: Vec::new(),
             scratch: vec![0; SCRATCH],
             turn: 0,
-            free: Vec::new(),
+            free: VecDeque::new(),
             due: VecDeque::new(),
             scheduled: 0,
             start: Instant::now(),
@@ -63,7 +63,7 @@ impl<'a> Generator<'a> {
         for index in 0..self.plan.connections {
             let client = Client::connect(self.plan.port, self.tls.as_ref(), &self.poll, Token(index))?;
             self.clients.push(client);
-            self.free.push(index);
+            self.free.push_back(index);
         }
         let _timer = self.start_timer()?;
         self.start = Instant::now();
@@ -125,7 +125,7 @@ impl<'a> Generator<'a> {
         let Pace::Open(rate) = self.plan.pace else {
             while now < self.end()
                 && self.failed <= TOO_MANY
-                && let Some(index) = self.free.pop()
+                && let Some(index) = self.free.pop_front()
             {
                 self.ask(index, now)?;
             }
@@ -140,7 +140,7 @@ impl<'a> Generator<'a> {
             self.scheduled += 1;
         }
         while let Some(&since) = self.due.front() {
-            let Some(index) = self.free.pop() else { break };
+            let Some(index) = self.free.pop_front() else { break };
             self.due.pop_front();
             self.ask(index, since)?;
         }
@@ -164,10 +164,10 @@ impl<'a> Generator<'a> {
                 match then {
                     // Its end came with the answer: there will be no other event.
                     Then::Idle if closed => {
-                        self.free.push(index);
+                        self.free.push_back(index);
                         return self.drive(index, true);
                     }
-                    Then::Idle => self.free.push(index),
+                    Then::Idle => self.free.push_back(index),
                     Then::Over => self.reconnect(index, since)?,
                     Then::Ending => return self.drive(index, closed),
                 }
@@ -204,7 +204,7 @@ impl<'a> Generator<'a> {
     fn replace(&mut self, index: usize, was_idle: bool) -> io::Result<()> {
         self.clients[index] = Client::connect(self.plan.port, self.tls.as_ref(), &self.poll, Token(index))?;
         if !was_idle {
-            self.free.push(index);
+            self.free.push_back(index);
         }
         Ok(())
     }

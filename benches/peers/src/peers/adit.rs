@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Logs, Site};
+use super::{CHECKED_EVERY, Logs, Site};
 use crate::ask;
 use crate::process::{pinned, wait_for};
 use crate::routes::{Route, SHOP};
@@ -111,7 +111,7 @@ max_time = "12h"
         state = site.folder.join("state").display(),
         stable = addresses(stable),
         canary = addresses(canary),
-        every = site.check_every(),
+        every = CHECKED_EVERY,
     );
     for route in site.routes() {
         if let Route::Path(path) = route {

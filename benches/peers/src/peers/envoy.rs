@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Logs, Site};
+use super::{CHECKED_EVERY, Logs, Site};
 use crate::process::pinned;
 use crate::routes::{Route, SHOP};
 
@@ -106,8 +106,8 @@ fn cluster(site: &Site) -> Value {
         "outlier_detection": { "consecutive_5xx": 5 },
         "health_checks": [{
             "timeout": "1s",
-            "interval": site.check_every(),
-            "no_traffic_interval": site.check_every(),
+            "interval": CHECKED_EVERY,
+            "no_traffic_interval": CHECKED_EVERY,
             "unhealthy_threshold": 3,
             "healthy_threshold": 1,
             "http_health_check": { "path": "/healthz" },

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::{Logs, Site};
+use super::{CHECKED_EVERY, Logs, Site};
 use crate::process::{Process, pinned};
 use crate::routes::{Route, SHOP};
 
@@ -76,7 +76,7 @@ frontend web
 {endpoints}",
         workers = site.shape.workers,
         both = site.programs.both.display(),
-        every = site.check_every(),
+        every = CHECKED_EVERY,
         rules = rules(site),
     )
 }
