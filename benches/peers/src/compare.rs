@@ -15,6 +15,7 @@ pub struct Comparison<'a> {
     pub place: &'a Place,
     /// The ports of all endpoints.
     pub endpoints: &'a [u16],
+    pub endpoints_process: u32,
     pub kinds: Vec<Kind>,
     pub rounds: usize,
     pub window: Duration,
@@ -75,7 +76,7 @@ impl Comparison<'_> {
         (kind, shape, round): (Kind, usize, usize),
         rate: f64,
     ) -> Result<Measured, String> {
-        let terms = Terms { window: self.window, endpoint: self.endpoints[0] };
+        let terms = self.terms();
         let shape = scenario.shapes[shape];
         if let Work::Idle = scenario.work {
             let peer = Peer::start(kind, shape, self.endpoints, self.place)?;
@@ -114,6 +115,11 @@ impl Comparison<'_> {
         results.cells.push(Cell { scenario: scenario.name, kind, shape, round, figures });
     }
 
+    fn terms(&self) -> Terms {
+        let beside = [std::process::id(), self.endpoints_process];
+        Terms { window: self.window, endpoint: self.endpoints[0], beside }
+    }
+
     /// The rate of an open loop: a share of what HAProxy (without it: the last of the contenders) can do in this run.
     fn rate(&self, scenario: &Scenario, fleet: &mut Fleet, kinds: &[Kind]) -> Result<f64, String> {
         let share = match scenario.work {
@@ -123,7 +129,7 @@ impl Comparison<'_> {
         };
         let kind = if kinds.contains(&Kind::HaProxy) { Some(&Kind::HaProxy) } else { kinds.last() };
         let kind = *kind.ok_or("nobody takes part")?;
-        let terms = Terms { window: self.window, endpoint: self.endpoints[0] };
+        let terms = self.terms();
         let peer = fleet.get(kind, scenario.shapes[0], self)?;
         let (figures, _) = measure::closed(peer, &measure::SMALL, Usage::default(), &terms)?;
         let most = figures.get(&Metric::Rate).copied().unwrap_or(0.0);

@@ -29,9 +29,14 @@ pub struct Usage {
 }
 
 impl Sample {
+    /// Of a process and all that it started.
     pub fn of(root: u32) -> Sample {
+        Sample::of_all(&family(root))
+    }
+
+    pub fn of_all(processes: &[u32]) -> Sample {
         let mut sample = Sample { at: Instant::now(), threads: HashMap::new(), user: 0, system: 0 };
-        for process in family(root) {
+        for &process in processes {
             for thread in numbers_in(&format!("/proc/{process}/task")) {
                 // A thread that ended meanwhile has no file; what it used is lost, and it was not a worker.
                 let Ok(text) = fs::read_to_string(format!("/proc/{process}/task/{thread}/schedstat")) else {

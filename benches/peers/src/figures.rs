@@ -17,6 +17,8 @@ pub enum Metric {
     Capacity,
     /// How much of a core it used, in percent.
     Busy,
+    /// How much of the other core the generator and the endpoints used, in percent.
+    Beside,
     P50,
     P99,
     P999,

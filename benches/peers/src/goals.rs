@@ -96,6 +96,7 @@ pub fn words(metric: Metric) -> &'static str {
         Metric::Rate => "requests/s",
         Metric::Capacity => "requests per CPU-limited second",
         Metric::Busy => "% of a core",
+        Metric::Beside => "% of a core, generator and endpoints",
         Metric::P50 => "p50",
         Metric::P99 => "p99",
         Metric::P999 => "p99.9",

@@ -61,10 +61,11 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     let place = Place { folder: arguments.folder.clone(), programs };
     // Beside the contenders, on the last core, as we are.
     let count = arguments.scenarios.iter().flat_map(|scenario| scenario.shapes).map(|shape| shape.endpoints);
-    let (_endpoints, ports) = endpoints(&place, count.max().unwrap_or(4))?;
+    let (process, ports) = endpoints(&place, count.max().unwrap_or(4))?;
     let comparison = Comparison {
         place: &place,
         endpoints: &ports,
+        endpoints_process: process.id(),
         kinds: arguments.peers.clone(),
         rounds: arguments.rounds,
         window: Duration::from_secs(arguments.seconds),

@@ -30,7 +30,9 @@ impl Report<'_> {
         text += "\n## Ratios\n\nMiddle of the rounds (smallest – largest). Less is better, except for requests per second.\n\n";
         text += &self.ratios();
         text += "\n## Absolute figures\n\nOf this machine on this day: good for finding what to look at, not for comparing with others'.\n\n";
+        text += "<details><summary>All of them</summary>\n\n";
         text += &self.absolutes();
+        text += "\n</details>\n";
         text
     }
 
@@ -84,15 +86,25 @@ impl Report<'_> {
             for shape in 0..scenario.shapes.len() {
                 for metric in self.metrics_of(scenario, shape) {
                     let of = |kind: &Kind| self.results.absolute(scenario.name, *kind, shape, metric);
-                    let cells = self
-                        .kinds
-                        .iter()
-                        .map(|kind| of(kind).map_or("–".to_owned(), |got| number(got.median)));
+                    let cells = self.kinds.iter().map(|kind| match of(kind) {
+                        Some(got) if metric == Metric::Cpu => {
+                            number(got.median) + &self.divided(scenario, *kind, shape)
+                        }
+                        Some(got) => number(got.median),
+                        None => "–".to_owned(),
+                    });
                     row(&mut text, [title(scenario, shape), unit(metric)].into_iter().chain(cells).collect());
                 }
             }
         }
         text
+    }
+
+    /// User and system time.
+    fn divided(&self, scenario: &Scenario, kind: Kind, shape: usize) -> String {
+        let of = |metric| self.results.absolute(scenario.name, kind, shape, metric);
+        let (Some(user), Some(system)) = (of(Metric::User), of(Metric::System)) else { return String::new() };
+        format!(" ({} + {})", number(user.median), number(system.median))
     }
 
     fn head(&self, first: &str, second: &str) -> String {
@@ -110,8 +122,13 @@ impl Report<'_> {
         let mut metrics: Vec<Metric> = these.flat_map(|cell| cell.figures.keys().copied()).collect();
         metrics.sort_unstable();
         metrics.dedup();
-        // Those of a contender's own limit say something only where workers are compared.
-        metrics.retain(|metric| *metric != Metric::Capacity || scenario.name == "workers");
+        metrics.retain(|metric| match metric {
+            // They stand beside their sum.
+            Metric::User | Metric::System => false,
+            // It says something only where workers are compared.
+            Metric::Capacity => scenario.name == "workers",
+            _ => true,
+        });
         metrics
     }
 }
@@ -138,7 +155,7 @@ fn title(scenario: &Scenario, shape: usize) -> String {
 
 fn unit(metric: Metric) -> String {
     let unit = match metric {
-        Metric::Cpu | Metric::User | Metric::System => ", µs",
+        Metric::Cpu => " (user + system), µs",
         Metric::P50 | Metric::P99 | Metric::P999 | Metric::P99During => ", µs",
         _ => "",
     };
