@@ -73,6 +73,7 @@ fn scrape(criterion: &mut Criterion) {
     let version = |name: &str| VersionSeries {
         name: name.into(),
         image: None,
+        digest: None,
         revision: None,
         created: None,
         cells: cells.clone(),
@@ -84,6 +85,6 @@ fn scrape(criterion: &mut Criterion) {
         rollout: None,
     });
     let metrics = Metrics::new();
-    metrics.publish(Series { services: services.collect(), unrouted: cells.clone() });
+    metrics.publish(Series { services: services.collect(), unrouted: cells.clone(), docker: None });
     criterion.bench_function("scrape of 100 services", |bencher| bencher.iter(|| metrics.render()));
 }

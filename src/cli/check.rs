@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn containers_are_said_to_be_served_too_and_not_to_be_checked() {
         let mut spec = Spec::front_door(([127, 0, 0, 1], 80).into(), Vec::new());
-        spec.docker = Some(DockerSpec { endpoint: Some("tcp://127.0.0.1:2375".into()), ..DockerSpec::default() });
+        spec.docker =
+            Some(DockerSpec { endpoint: Some("tcp://127.0.0.1:2375".into()), ..DockerSpec::default() });
         let expected = "adit.toml is valid: listens on 127.0.0.1:80; services: default; containers of the docker engine \
                         (tcp://127.0.0.1:2375) are served too, and were not looked at";
         assert_eq!(praise(Path::new("adit.toml"), &spec), expected);

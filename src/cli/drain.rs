@@ -8,17 +8,22 @@ use serde_json::json;
 use super::client::{Client, Failure};
 use super::exit::Exit;
 use super::{print, reach, tell};
+use crate::admin::Code;
 use crate::config;
 use crate::control::report::{DrainStatus, DrainedEndpoint};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Give an endpoint no more requests; those in flight end. It lasts until it is cancelled or the endpoint leaves the config
+/// Give an endpoint or a container no more requests; those in flight end
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: adit drain 127.0.0.1:9001 --wait && docker stop web-1")]
+#[command(after_help = "\
+Example: adit drain web-1 --wait && docker stop web-1
+
+It lasts until it is cancelled, the endpoint leaves the config, or the container is removed: a container that is started again is
+still drained, also at another address.")]
 pub(super) struct Args {
-    /// As configured, or ip:port
+    /// As configured, or ip:port; or a container: its name, or its id (its first 4 digits or more)
     endpoint: String,
     /// Return once it has no request in flight: then it can be stopped
     #[arg(long)]
@@ -84,6 +89,10 @@ fn wait(client: &Client, args: &Args, mut status: DrainStatus) -> Exit {
         let looked = client.get(&path(args)).and_then(|answer| client.read(&answer));
         match looked {
             Ok(now) => status = now,
+            // A container that was drained and is removed meanwhile: nothing is in flight at what is not there.
+            Err(Failure::Problem(problem)) if problem.code == Code::UnknownEndpoint => {
+                return print::finish(Ok(format!("{} is gone\n", args.endpoint)));
+            }
             Err(failure) => return print::finish(Err(failure)),
         }
     }
@@ -101,7 +110,10 @@ fn line(drained: &DrainedEndpoint) -> String {
         "draining" => format!("draining, {} in flight", endpoint.in_flight),
         other => other.to_owned(),
     };
-    format!("{service} {version} {address}: {state}\n")
+    match &endpoint.container {
+        Some(container) => format!("{service} {version} {} ({address}): {state}\n", container.name),
+        None => format!("{service} {version} {address}: {state}\n"),
+    }
 }
 
 fn path(args: &Args) -> String {

@@ -54,7 +54,7 @@ pub(super) enum Align {
 
 /// Between two columns.
 const GAP: &str = "  ";
-/// Less room than this for the last column is none; then lines grow longer than the terminal.
+/// Less room than this for a column of text is none; then lines grow longer than the terminal.
 const LEAST: usize = 12;
 
 impl Look {
@@ -123,15 +123,18 @@ impl Grid {
         self.rows.push(row.into());
     }
 
-    /// All rows below a line of titles, indented by two; the last column is cut to the width that is left. Columns
-    /// in which no row has anything are left out.
+    /// All rows below a line of titles, indented by two; the last column is cut to the width that is left, and others, the
+    /// widest first, where that is too little. Columns in which no row has anything are left out.
     pub(super) fn render(mut self, look: Look) -> String {
         self.drop_empty_columns();
         let titles = self.columns.iter().map(|(title, _)| Cell::new(title, Tint::Faint)).collect();
         let rows: Vec<Vec<Cell>> = iter::once(titles).chain(self.rows).collect();
-        let widths: Vec<usize> = (0..self.columns.len())
+        let mut widths: Vec<usize> = (0..self.columns.len())
             .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or_default())
             .collect();
+        if let Some(room) = look.width {
+            squeeze(&mut widths, &self.columns, room);
+        }
         rows.iter().map(|row| line(row, &self.columns, &widths, look)).collect()
     }
 
@@ -151,6 +154,19 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
     items.retain(|_| keep.next().copied().unwrap_or_default());
 }
 
+/// Takes from columns of text, but for the last, what the last one needs to be readable.
+fn squeeze(widths: &mut [usize], columns: &[(&'static str, Align)], room: usize) {
+    let Some((last, others)) = widths.split_last_mut() else { return };
+    let last = (*last).min(LEAST) + GAP.len();
+    while others.iter().map(|width| width + GAP.len()).sum::<usize>() + last > room {
+        let texts = others.iter_mut().zip(columns).filter(|(_, (_, align))| *align == Align::Left);
+        match texts.map(|(width, _)| width).max() {
+            Some(widest) if *widest > LEAST => *widest -= 1,
+            Some(_) | None => return,
+        }
+    }
+}
+
 fn line(row: &[Cell], columns: &[(&'static str, Align)], widths: &[usize], look: Look) -> String {
     let mut line = String::new();
     let mut used = 0;
@@ -160,7 +176,8 @@ fn line(row: &[Cell], columns: &[(&'static str, Align)], widths: &[usize], look:
         let last = index + 1 == row.len();
         let text = match look.width {
             Some(room) if last => cut(&cell.text, room.saturating_sub(used).max(LEAST)),
-            _ => cell.text.clone(),
+            Some(_) => shorten(&cell.text, *width),
+            None => cell.text.clone(),
         };
         let padding = " ".repeat(width.saturating_sub(cell.width()));
         let painted = look.colour.paint(cell.tint, &text);
@@ -179,6 +196,17 @@ fn cut(text: &str, room: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// `text` in at most `room` columns, without its middle: names differ at their ends.
+fn shorten(text: &str, room: usize) -> String {
+    let long = text.chars().count();
+    if long <= room {
+        return text.to_owned();
+    }
+    let head = room / 2;
+    let tail = room.saturating_sub(head + 1);
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(long - tail)).collect()
 }
 
 /// `label` in a column of its own, then `text`, broken between words where there is a width.
@@ -241,6 +269,17 @@ mod tests {
         let narrow = Look { width: Some(30), ..PLAIN };
         let expected = "  NAME        N  WHY\n  a           1\n  longer  1,000  because of t…\n";
         assert_eq!(grid().render(narrow), expected);
+    }
+
+    #[test]
+    fn where_the_last_column_has_no_room_the_widest_of_the_others_loses_its_middle() {
+        let mut grid = Grid::new(&[("NAME", Align::Left), ("N", Align::Right), ("WHY", Align::Left)]);
+        grid.push([Cell::plain("a-project-web-1"), Cell::plain("1"), Cell::plain("because of the weather")]);
+        grid.push([Cell::plain("b"), Cell::plain("1,000"), Cell::plain("")]);
+        let narrow = Look { width: Some(36), ..PLAIN };
+        let shown = grid.render(narrow);
+        assert!(shown.lines().all(|line| line.chars().count() <= 36), "{shown}");
+        assert!(shown.contains("web-1 ") && shown.contains('…'), "{shown}");
     }
 
     #[test]

@@ -35,6 +35,8 @@ fn same(one: &Engine, other: &Engine) -> bool {
     match (one, other) {
         (Engine::Connected { version: one }, Engine::Connected { version: other }) => one == other,
         (Engine::Lost { .. }, Engine::Lost { .. }) => true,
-        (Engine::Connected { .. }, Engine::Lost { .. }) | (Engine::Lost { .. }, Engine::Connected { .. }) => false,
+        (Engine::Connected { .. }, Engine::Lost { .. }) | (Engine::Lost { .. }, Engine::Connected { .. }) => {
+            false
+        }
     }
 }

@@ -21,6 +21,8 @@ mod outside;
 mod pace;
 mod record;
 pub mod report;
+#[cfg(test)]
+mod seen;
 mod service;
 mod store;
 mod turn;

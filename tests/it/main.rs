@@ -22,6 +22,7 @@ mod history;
 mod hold;
 mod hooks;
 mod idle;
+mod images;
 mod judging;
 mod kill;
 mod limits;
