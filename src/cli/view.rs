@@ -1,5 +1,7 @@
 //! How status looks to people. Pure: what is said and how wide goes in, text comes out.
 
+mod engine;
+
 use std::time::Duration;
 
 use super::certificates;
@@ -26,7 +28,7 @@ pub(super) fn render(status: &Status, look: Look) -> String {
     }
     if let Some(docker) = &status.docker {
         let tint = if docker.connected { Tint::Faint } else { Tint::Bad };
-        out.push_str(&labelled("docker", tint, &engine(docker), look));
+        out.push_str(&labelled("docker", tint, &engine::line(docker), look));
     }
     out.push_str(&list("problem", Tint::Bad, &status.problems, look));
     out.push_str(&list("note", Tint::Faint, &status.notes, look));
@@ -42,20 +44,6 @@ pub(super) fn render(status: &Status, look: Look) -> String {
         out.push_str("\nno services; add one to the config, then: adit reload\n");
     }
     out
-}
-
-/// How the container engine stands, and what becomes of its containers.
-fn engine(docker: &DockerStatus) -> String {
-    let ContainerCounts { seen, served, withheld, left_out } = docker.containers;
-    let stands = match (docker.connected, &docker.since) {
-        (true, _) => format!("engine {}", docker.version.as_deref().unwrap_or("connected")),
-        (false, Some(since)) => format!("not connected since {}", moment(since)),
-        (false, None) => "not connected yet".to_owned(),
-    };
-    let left = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
-    let held = if withheld > 0 { format!(", {withheld} not running or not healthy") } else { String::new() };
-    let of = if seen == 1 { "container" } else { "containers" };
-    format!("{stands} · {seen} {of}: {served} served{held}{left}")
 }
 
 /// Some of what there is to say: a hundred containers with the same mistake say no more than ten.

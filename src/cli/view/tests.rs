@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::grid::Colour;
-use crate::control::report::ContainerStatus;
+use crate::control::report::{ContainerCounts, ContainerStatus, DockerStatus};
 use crate::domain::Weight;
 use crate::domain::rollout::Measured;
 
@@ -302,10 +302,10 @@ fn an_engine_that_can_not_be_asked_says_since_when() {
     let since = Some("2024-05-01T10:00:05.250Z".to_owned());
     let lost = DockerStatus { connected: false, version: None, since, ..docker() };
     let none = ContainerCounts { seen: 1, served: 1, ..ContainerCounts::default() };
-    let said = engine(&DockerStatus { containers: none, ..lost });
+    let said = engine::line(&DockerStatus { containers: none, ..lost });
     assert_eq!(said, "not connected since 2024-05-01 10:00:05 UTC · 1 container: 1 served");
     let never = DockerStatus::default();
-    assert_eq!(engine(&never), "not connected yet · 0 containers: 0 served");
+    assert_eq!(engine::line(&never), "not connected yet · 0 containers: 0 served");
 }
 
 #[test]
