@@ -2,6 +2,7 @@
 
 mod access_log;
 mod families;
+mod line;
 mod metrics;
 mod tls;
 
