@@ -304,3 +304,18 @@ fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response
     }
     response.map(|body| Answer::ours(body, exchange))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_handle: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_is_copied_of_a_request_on_its_way_is_small() {
+        let size = size_of_future(handle);
+        assert!(size <= 3584, "{size} bytes: box what few requests need (see `handle`)");
+    }
+}

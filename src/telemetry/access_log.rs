@@ -147,6 +147,11 @@ impl AccessLog {
 }
 
 impl LogWriter {
+    /// Whether nobody reads it: then an entry need not be made.
+    pub fn is_off(&self) -> bool {
+        self.outlet.is_none()
+    }
+
     /// Adds a line; ships what has been collected when that is a buffer full. Never waits.
     pub fn record(&mut self, entry: &Entry<'_>) {
         if self.outlet.is_none() {
