@@ -9,8 +9,7 @@ use super::grid::{Align, Cell, Grid, Look, Tint, labelled};
 use super::words::{count, moment, odds, time_of_day};
 use crate::config::show_duration;
 use crate::control::report::{
-    ContainerCounts, DeployStatus, DockerStatus, EndpointStatus, HeldStatus, Odds, RolloutStatus,
-    ServiceStatus, Status, VersionStatus,
+    DeployStatus, EndpointStatus, HeldStatus, Odds, RolloutStatus, ServiceStatus, Status, VersionStatus,
 };
 use crate::domain::rollout::{Outcome, Standing, Verdict};
 

@@ -58,7 +58,7 @@ impl Speech {
 pub(super) async fn check(plan: ProbePlan, speech: Speech, clock: Clock) -> ProbeResult {
     let limit = plan.spec.timeout;
     let began = clock.now();
-    match timeout(limit, ask(&plan, &speech)).await {
+    match timeout(limit, Box::pin(ask(&plan, &speech))).await {
         Ok(Ok(status)) => ProbeResult::Passed { status, took: clock.now() - began },
         Ok(Err(error)) => ProbeResult::Failed(error),
         Err(_elapsed) => ProbeResult::Failed(ProbeError::TimedOut(limit)),
@@ -79,7 +79,7 @@ async fn ask(plan: &ProbePlan, speech: &Speech) -> Result<Option<u16>, ProbeErro
         Some(fault) => ProbeError::Tls(fault.to_string()),
         None => ProbeError::Tls(format!("the endpoint ended the connection ({error})")),
     })?;
-    Request::new(plan, spoken)?.ask(stream).await
+    Box::pin(Request::new(plan, spoken)?.ask(stream)).await
 }
 
 async fn connect(plan: &ProbePlan) -> Result<TcpStream, ProbeError> {

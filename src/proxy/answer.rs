@@ -84,8 +84,9 @@ impl Pace {
     }
 
     /// The next piece is asked for.
-    fn asked(&mut self, now: Timestamp) {
+    fn asked(&mut self, now: impl Fn() -> Timestamp) {
         if let Some(given) = self.given.take() {
+            let now = now();
             self.held += now - given;
             let all = self.began.map_or(Duration::ZERO, |began| now - began);
             // At once, or in many small pieces that make up most of the time.
@@ -112,7 +113,9 @@ impl Answer {
         if let Source::Endpoint(download) = &mut self.source {
             let connection = download.connection.take().filter(|_| end == End::Whole);
             if let Some(connection) = connection {
-                download.pool.put(connection, self.exchange.worker.clock.now());
+                let now = self.exchange.worker.clock.now();
+                download.pool.put(connection, now);
+                return self.exchange.end_at(now, end);
             }
         }
         self.exchange.end(end);
@@ -179,13 +182,15 @@ impl Download {
         cx: &mut Context<'_>,
         now: impl Fn() -> Timestamp,
     ) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
-        self.pace.asked(now());
+        self.pace.asked(&now);
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
         match polled {
             Poll::Ready(frame) => {
                 connection.alarm.clear();
-                self.pace.gave(now());
+                if matches!(frame, Some(Ok(_))) {
+                    self.pace.gave(now());
+                }
                 if let Silence::Nothing(Some(upload)) = &self.silence {
                     upload.answer_went_on();
                 }

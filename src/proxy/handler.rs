@@ -1,6 +1,7 @@
 //! A request from its head to the head of its answer, step by step. The rest of the answer follows at the client's
 //! pace, and when it has ended the exchange is counted (`observe.rs`).
 
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,27 +38,42 @@ use super::worker::Worker;
 use crate::domain::routing::{Protocol, RequestParts, Role};
 use crate::domain::stats::RouteId;
 
-/// Answers one request.
-pub(super) async fn handle(
+/// What a client gets: an answer, or nothing but a head before a tunnel.
+type Given = Either<Answer, Empty<Bytes>>;
+
+/// Answers one request, always. Its state is copied several times on its way to where it is polled, here and in hyper: what
+/// few requests need is boxed inside, down to where requests wait.
+pub(super) fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Incoming>,
-) -> Response<Either<Answer, Empty<Bytes>>> {
-    let hsts = client.listener.hsts.clone();
-    let mut exchange = Exchange::begin(worker, client, &request);
-    let form = Form::wanted(request.headers());
-    let mut response = match serve(&mut exchange, request).await {
+) -> impl Future<Output = Result<Response<Given>, Infallible>> {
+    // Not `async`: the request would be part of the state twice.
+    let (parts, body) = request.into_parts();
+    answer(worker, client, Box::new(parts), body)
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    parts: Box<Parts>,
+    body: Incoming,
+) -> Result<Response<Given>, Infallible> {
+    let listener = client.listener.clone();
+    let mut exchange = Exchange::begin(worker, client, &parts, !body.is_end_stream());
+    let form = Form::wanted(&parts.headers);
+    let mut response = match serve(&mut exchange, parts, body).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             tunnel::open(response, exchange).map(Either::Right)
         }
         Ok(response) => response.map(|download| Either::Left(Answer::endpoint(download, exchange))),
         Err(refusal) => refuse(exchange, refusal, form).map(Either::Left),
     };
-    if let Some(hsts) = hsts {
+    if let Some(hsts) = &listener.hsts {
         // An endpoint may know better.
-        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
-    response
+    Ok(response)
 }
 
 /// Where a request belongs, on one snapshot that the whole request is served from.
@@ -74,8 +90,11 @@ struct Found {
 }
 
 /// Serves it for as long as its client waits; letting go of a request ends it at its endpoint as well.
-async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Response<Download>, Refusal> {
-    let (mut parts, body) = request.into_parts();
+async fn serve(
+    exchange: &mut Exchange,
+    mut parts: Box<Parts>,
+    body: Incoming,
+) -> Result<Response<Download>, Refusal> {
     exchange.read_call(&mut parts.headers)?;
     let Some(deadline) = exchange.deadline() else { return serve_at_leisure(exchange, parts, body).await };
     let clock = exchange.worker.clock.clone();
@@ -88,7 +107,7 @@ async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Re
 
 async fn serve_at_leisure(
     exchange: &mut Exchange,
-    mut parts: Parts,
+    mut parts: Box<Parts>,
     body: Incoming,
 ) -> Result<Response<Download>, Refusal> {
     let found = find(exchange, &mut parts, body.size_hint().lower()).await?;
@@ -120,8 +139,8 @@ async fn serve_at_leisure(
         // After a 101 no other request can have it.
         connections: if protocol.is_some() { Connections::Own } else { Connections::Any },
     };
-    let mut response = rescue::ask(exchange, to, outbound, aid).await?;
-    suit_to_stream(exchange, &mut response, timeouts.stream_idle);
+    let mut response = rescue::ask(exchange, &to, outbound, aid).await?;
+    suit_to_stream(exchange, &mut response, to.timeouts.stream_idle);
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
@@ -215,7 +234,7 @@ fn choose_version(
 /// Makes the request fit for an endpoint.
 fn prepare(
     exchange: &mut Exchange,
-    mut parts: Parts,
+    mut parts: Box<Parts>,
     body: Incoming,
     service: &ServiceView,
     aid: Aid,
@@ -285,4 +304,19 @@ fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Answer::ours(body, exchange))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_handle: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_is_copied_of_a_request_on_its_way_is_small() {
+        let size = size_of_future(handle);
+        assert!(size <= 3584, "{size} bytes: box what few requests need (see `handle`)");
+    }
 }

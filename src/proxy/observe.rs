@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
-use http_body::Body;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::client::stream::Stream;
 use super::client::who::Client;
@@ -107,22 +107,22 @@ pub(super) enum End {
 }
 
 impl Exchange {
-    pub(super) fn begin<B: Body>(worker: Rc<Worker>, client: Rc<Client>, request: &Request<B>) -> Box<Self> {
+    pub(super) fn begin(worker: Rc<Worker>, client: Rc<Client>, head: &Parts, has_body: bool) -> Box<Self> {
         client.life.request_began();
-        let origin = Origin::of(&client, request.headers(), &worker.view().snapshot.trusted);
-        let header = |name: HeaderName| request.headers().get(name).cloned();
+        let origin = Origin::of(&client, &head.headers, &worker.view().snapshot.trusted);
+        let header = |name: HeaderName| head.headers.get(name).cloned();
         Box::new(Self {
             started: worker.clock.now(),
             request_id: origin.request_id().unwrap_or_else(new_request_id),
             origin,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
             host: header(HOST),
             user_agent: header(USER_AGENT),
             traceparent: header(TRACEPARENT),
             stream: client.life.stream(),
-            has_body: !request.body().is_end_stream(),
+            has_body,
             worker,
             client,
             upload: None,
@@ -144,7 +144,7 @@ impl Exchange {
             failure: None,
             rescued: false,
             blame: Blame::Nobody,
-            call: is_grpc(request.headers()).then(Call::default),
+            call: is_grpc(&head.headers).then(Call::default),
             is_tunnel: false,
             tunnelled_in: 0,
             closed: false,
@@ -263,6 +263,13 @@ impl Exchange {
 
     /// Closes the record; later calls do nothing.
     pub(super) fn end(&mut self, end: End) {
+        if !self.closed {
+            self.end_at(self.worker.clock.now(), end);
+        }
+    }
+
+    /// The same, when the time is known.
+    pub(super) fn end_at(&mut self, now: Timestamp, end: End) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
@@ -278,10 +285,10 @@ impl Exchange {
             End::ClientLeft => CLIENT_LEFT,
             End::Whole | End::Cut(_) | End::OutOfTime => self.status.as_u16(),
         };
-        let took = self.worker.clock.now() - self.started;
+        let took = now - self.started;
         let grpc = self.code_at(end);
         self.count((code, grpc), took);
-        self.end_wait();
+        self.end_wait(now);
         match end {
             End::Whole | End::Cut(_) => self.give_evidence(),
             End::ClientLeft | End::OutOfTime => {}

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::Serialize;
 
+use super::line::{self, Second};
 use crate::domain::Timestamp;
 use crate::domain::stats::{ErrorReason, GrpcCode};
+
 /// One request that ended, as the log shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -82,6 +83,7 @@ pub struct LogWriter {
     outlet: Option<Outlet>,
     lines: Vec<u8>,
     count: u64,
+    second: Second,
 }
 
 /// The way to the writing thread.
@@ -125,7 +127,7 @@ impl AccessLog {
 
     /// A pen for one worker.
     pub fn writer(&self) -> LogWriter {
-        LogWriter { outlet: self.outlet.clone(), lines: Vec::new(), count: 0 }
+        LogWriter { outlet: self.outlet.clone(), lines: Vec::new(), count: 0, second: Second::default() }
     }
 
     /// Lines lost since the start: the output was too slow or refused them.
@@ -145,6 +147,11 @@ impl AccessLog {
 }
 
 impl LogWriter {
+    /// Whether nobody reads it: then an entry need not be made.
+    pub fn is_off(&self) -> bool {
+        self.outlet.is_none()
+    }
+
     /// Adds a line; ships what has been collected when that is a buffer full. Never waits.
     pub fn record(&mut self, entry: &Entry<'_>) {
         if self.outlet.is_none() {
@@ -153,9 +160,7 @@ impl LogWriter {
         if self.lines.capacity() == 0 {
             self.lines.reserve(FULL + FULL / 8);
         }
-        serde_json::to_writer(&mut self.lines, &Line::from(entry))
-            .expect("a line is made of numbers and strings, and a Vec takes all bytes");
-        self.lines.push(b'\n');
+        line::write(&mut self.lines, &mut self.second, entry);
         self.count += 1;
         if self.lines.len() >= FULL {
             self.flush();
@@ -211,87 +216,6 @@ fn write_all(mut out: impl Write, inbox: &Receiver<Shipment>, dropped: &AtomicU6
             }
         }
     }
-}
-
-/// A line as it is written: flat, every field always there, `null` when there is nothing to say.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: Moment,
-    level: &'static str,
-    msg: &'static str,
-    request_id: &'a str,
-    trace_id: Option<&'a str>,
-    client_ip: IpAddr,
-    method: &'a str,
-    scheme: &'a str,
-    host: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
-    proto: &'a str,
-    status: u16,
-    grpc_status: Option<&'static str>,
-    bytes_in: u64,
-    bytes_out: u64,
-    duration_ms: f64,
-    upstream_ms: Option<f64>,
-    service: Option<&'a str>,
-    version: Option<&'a str>,
-    endpoint: Option<SocketAddr>,
-    rollout: Option<u64>,
-    assigned_by: Option<&'a str>,
-    retries: u32,
-    rescued: bool,
-    answered_by: Option<&'a str>,
-    error: Option<&'static str>,
-    user_agent: Option<&'a str>,
-}
-
-struct Moment(Timestamp);
-
-impl Serialize for Moment {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'a> From<&Entry<'a>> for Line<'a> {
-    fn from(entry: &Entry<'a>) -> Self {
-        Self {
-            ts: Moment(entry.at),
-            level: "info",
-            msg: "request",
-            request_id: entry.request_id,
-            trace_id: entry.trace_id,
-            client_ip: entry.client_ip,
-            method: entry.method,
-            scheme: entry.scheme,
-            host: entry.host,
-            path: entry.path,
-            query: entry.query,
-            proto: entry.proto,
-            status: entry.status,
-            grpc_status: entry.grpc_status.map(GrpcCode::as_str),
-            bytes_in: entry.bytes_in,
-            bytes_out: entry.bytes_out,
-            duration_ms: millis(entry.duration),
-            upstream_ms: entry.upstream.map(millis),
-            service: entry.service,
-            version: entry.version,
-            endpoint: entry.endpoint,
-            rollout: entry.rollout,
-            assigned_by: entry.assigned_by,
-            retries: entry.retries,
-            rescued: entry.rescued,
-            answered_by: entry.answered_by,
-            error: entry.error.map(ErrorReason::as_str),
-            user_agent: entry.user_agent,
-        }
-    }
-}
-
-/// Milliseconds to a thousandth.
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod access_log;
 mod docker;
 mod families;
+mod line;
 mod metrics;
 mod tls;
 

@@ -46,7 +46,7 @@ impl Plan {
     /// Goes on until the load stops.
     pub(crate) async fn run(self, front: Arc<Front>, tally: Arc<Tally>) {
         while !tally.is_stopped() {
-            if let Err(error) = self.connection(&front, &tally).await {
+            if let Err(error) = Box::pin(self.connection(&front, &tally)).await {
                 tally.complain(format!("{} to {}: {error:?}", self.kind, self.service));
             }
         }
@@ -60,7 +60,7 @@ impl Plan {
         let sender = if self.tls {
             let terms = front.terms(if self.http2 { b"h2" } else { b"http/1.1" });
             let name = ServerName::try_from(format!("{}.example", self.service))?;
-            self.speak(TlsConnector::from(terms).connect(name, stream).await?, &mut running).await?
+            Box::pin(self.speak(TlsConnector::from(terms).connect(name, stream).await?, &mut running)).await?
         } else {
             self.speak(stream, &mut running).await?
         };

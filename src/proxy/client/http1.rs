@@ -1,6 +1,5 @@
 //! A client that speaks HTTP/1: one request after the other, and perhaps another protocol in the end.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -56,10 +55,8 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut socket: Cl
 async fn serve_awake(worker: Rc<Worker>, client: Rc<Client>, socket: ClientSocket) -> Left {
     let life = client.life.clone();
     let (served, asker) = (worker.clone(), client.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = handle(served.clone(), asker.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let service =
+        service_fn(move |request: Request<Incoming>| handle(served.clone(), asker.clone(), request));
     let head = usize::try_from(life.limits().header_bytes).unwrap_or(BUFFER);
     let mut builder = http1::Builder::new();
     // hyper's own limit on the time of heads also ends idle connections; `Life` tells the two apart.

@@ -1,6 +1,5 @@
 //! A client that speaks HTTP/2: many requests at once.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,10 +36,8 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, socket: Client
     let life = client.life.clone();
     life.speaks_http2();
     let streams = Streams { worker: worker.clone(), life: life.clone() };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = handle(worker.clone(), client.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let service =
+        service_fn(move |request: Request<Incoming>| handle(worker.clone(), client.clone(), request));
     let limits = life.limits();
     let mut connection = http2::Builder::new(streams)
         .timer(TokioTimer::new())
@@ -59,6 +56,7 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, socket: Client
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        self.worker.spawn(Stream::run(self.life.clone(), stream));
+        // Boxed here, once: what runs it would copy it at each step inwards.
+        self.worker.spawn(Stream::run(self.life.clone(), Box::pin(stream)));
     }
 }

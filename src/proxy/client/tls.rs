@@ -93,7 +93,8 @@ impl Unshaken {
     pub(crate) async fn part(self, clock: &Clock) {
         let Some(mut stream) = self.alerted else { return };
         if stream.shutdown().await.is_ok() {
-            linger(stream, clock).await;
+            // Boxed: few handshakes fail, and all connections carry this function's state.
+            Box::pin(linger(stream, clock)).await;
         }
     }
 }

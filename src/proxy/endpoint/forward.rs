@@ -87,7 +87,10 @@ pub(crate) async fn forward(
         exchange.attempt(&pool);
         tries.begin(pool.id);
         let (error, again) = match to.send(exchange, &pool, outbound, tries).await {
-            Ok((response, connection)) => return Ok(to.answer(response, connection, pool)),
+            Ok((response, connection)) => {
+                exchange.answered(&response);
+                return Ok(to.answer(response, connection, pool));
+            }
             Err(Failed::Finally(error)) => (error, None),
             Err(Failed::Lost(again)) => {
                 exchange.left_alone();
@@ -171,11 +174,14 @@ impl Destination {
         };
         // Of those that carry many none has been left alone for long: they are as good as new.
         if self.connections.is_new(pool) || self.service.policy.connection.proxy_protocol.is_some() {
-            return self.send_on_new(exchange, pool, outbound, &patience).await;
+            return Box::pin(self.send_on_new(exchange, pool, outbound, &patience)).await;
         }
         match Self::send_on_open(exchange, pool, outbound, &patience).await {
             ControlFlow::Break(outcome) => outcome,
-            ControlFlow::Continue(outbound) => self.send_on_new(exchange, pool, outbound, &patience).await,
+            ControlFlow::Continue(outbound) => {
+                // Boxed: most requests need no new connection, and all carry this function's state.
+                Box::pin(self.send_on_new(exchange, pool, outbound, &patience)).await
+            }
         }
     }
 
@@ -188,7 +194,7 @@ impl Destination {
     ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
         while let Some(mut connection) = pool.take(patience.clock()) {
             let (spare, left) = (outbound.spare(outbound.left.on_stale, pool), outbound.left);
-            let (error, mut spare) = match connection.send(outbound.request(), patience).await {
+            let (error, mut spare) = match connection.send(outbound, patience).await {
                 Ok(response) => return ControlFlow::Break(Ok((response, connection))),
                 // It closed between two requests: no attempt at all.
                 Err(SendError::NotSent(unsent)) => {
@@ -252,7 +258,7 @@ impl Destination {
             return Err(Failed::Unseen(AttemptError::NoEndpoint, Box::new(outbound)));
         }
         let (spare, left) = (outbound.spare(outbound.left.elsewhere, pool), outbound.left);
-        match connection.send(outbound.request(), patience).await {
+        match connection.send(outbound, patience).await {
             Ok(response) => Ok((response, connection)),
             Err(SendError::NotSent(unsent)) => {
                 let again = Box::new(Outbound::restore(*unsent, patience, left));

@@ -130,12 +130,12 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) async fn send(
-        &mut self,
+    pub(super) fn send<'a>(
+        &'a mut self,
         mut request: Request<RequestBody>,
-        patience: &Patience<'_>,
-        alarm: &mut Alarm,
-    ) -> Result<Response<Incoming>, SendError> {
+        patience: &'a Patience<'a>,
+        alarm: &'a mut Alarm,
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> + 'a {
         let before = self.line.heard.get();
         if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
             // Said aloud: of a GET or HEAD that does not say so hyper sends no body, and leaves the client's unread.
@@ -143,12 +143,17 @@ impl Connection {
         }
         let protocol = request.headers().get(UPGRADE);
         self.asked = protocol.map(|protocol| Box::new((protocol.clone(), self.switch.expect())));
-        match patience.wait(alarm, self.sender.try_send_request(request)).await? {
-            Ok(response) => self.accept(response),
-            Err(mut error) => match error.take_message() {
-                Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None => Err(self.failed(&error.into_error(), patience, before)),
-            },
+        // Boxed, and not `async` up to here: what hyper makes of a request is as large as that, and everything outside of it
+        // would carry both.
+        let answer = Box::pin(self.sender.try_send_request(request));
+        async move {
+            match patience.wait(alarm, answer).await? {
+                Ok(response) => self.accept(response),
+                Err(mut error) => match error.take_message() {
+                    Some(request) => Err(SendError::NotSent(Box::new(request))),
+                    None => Err(self.failed(&error.into_error(), patience, before)),
+                },
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use crate::proxy::request::upload::{KEPT, Repeat, RequestBody, Upload};
 
 /// A request, ready for an endpoint.
 pub(crate) struct Outbound {
-    parts: Parts,
+    /// Boxed: it passes through many hands.
+    parts: Box<Parts>,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) left: Repeats,
 }
@@ -43,7 +44,7 @@ impl Repeats {
 
 impl Outbound {
     /// `upload` must keep what it reads if `repeat` says that it may be needed again.
-    pub(crate) fn new(parts: Parts, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
+    pub(crate) fn new(parts: Box<Parts>, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
         let left = match repeat {
             Repeat::Possible => Repeats { on_stale: REPEATS, elsewhere: REPEATS, moves: MOVES },
             Repeat::Never => Repeats { on_stale: 0, elsewhere: 0, moves: 0 },
@@ -80,7 +81,7 @@ impl Outbound {
 
     /// One that a connection gave back.
     pub(super) fn restore(unsent: Request<RequestBody>, patience: &Patience<'_>, left: Repeats) -> Self {
-        Self { parts: unsent.into_parts().0, upload: patience.upload.clone(), left }
+        Self { parts: Box::new(unsent.into_parts().0), upload: patience.upload.clone(), left }
     }
 
     /// HTTP/1.1 wants a host, and HTTP/2 one with a name. A client of HTTP/1.0 may have named none: then the endpoint is
@@ -121,6 +122,6 @@ impl Outbound {
 
     pub(super) fn request(self) -> Request<RequestBody> {
         let body = self.upload.as_ref().map_or(RequestBody::Empty, Upload::body);
-        Request::from_parts(self.parts, body)
+        Request::from_parts(*self.parts, body)
     }
 }

@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 
 use super::connect::{Dial, Speech, in_time};
 use super::forward::Connections;
+use super::outbound::Outbound;
 use super::received::Received;
 use super::switch::Left;
 use super::waiting::Waiters;
@@ -190,16 +191,16 @@ impl Connection {
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn send(
         &mut self,
-        request: Request<RequestBody>,
+        outbound: Outbound,
         patience: &Patience<'_>,
     ) -> Result<Response<Received>, SendError> {
         match &mut self.way {
             Way::Http1(connection) => {
-                let answer = connection.send(request, patience, &mut self.alarm).await;
+                let answer = connection.send(outbound.request(), patience, &mut self.alarm).await;
                 answer.map(|response| response.map(Received::Http1))
             }
             Way::Http2(stream) => {
-                let answer = stream.send(request, patience, &mut self.alarm).await;
+                let answer = Box::pin(stream.send(outbound.request(), patience, &mut self.alarm)).await;
                 answer.map(|response| response.map(Received::Http2))
             }
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use http_body::Body;
 
-use super::forward::{Connections, Destination};
+use super::forward::{Connections, Destination, forward};
 use super::outbound::Outbound;
 use super::retry;
-use super::second::{Answer, First, asked};
+use super::second::{Answer, First};
 use super::tries::Tries;
 use crate::domain::Weight;
 use crate::domain::routing::{Policy, Role, Timeouts};
@@ -83,9 +83,9 @@ impl Cause {
 }
 
 /// Asks the version that the request was assigned to, and another one if that has no good answer and the other may.
-pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outbound, aid: Aid) -> Answer {
+pub(crate) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Outbound, aid: Aid) -> Answer {
     let spare = (aid != Aid::default()).then(|| outbound.only_copy());
-    let first = retry::ask(exchange, &to, outbound).await;
+    let first = retry::ask(exchange, to, outbound).await;
     let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else {
         return first;
     };
@@ -93,8 +93,9 @@ pub(crate) async fn ask(exchange: &mut Exchange, to: Destination, outbound: Outb
         exchange.is_no_evidence();
     }
     match to.other(exchange, cause).filter(|_| spare.is_whole()) {
-        Some(other) if may_ask_another(exchange, &to) => {
-            ask_other(exchange, (cause, other), spare, first).await
+        Some(other) if may_ask_another(exchange, to) => {
+            // Boxed: few requests come here, and all carry this function's state.
+            Box::pin(ask_other(exchange, (cause, other), spare, first)).await
         }
         Some(_) | None => first,
     }
@@ -111,7 +112,7 @@ async fn ask_other(
     }
     let aside = exchange.set_aside(other.version);
     let first = First::set_aside(exchange, first, aside);
-    let second = asked(exchange, &other, spare, &mut Tries::default()).await;
+    let second = forward(exchange, &other, spare, &mut Tries::default()).await;
     let policy = &other.service.policy;
     let (answer, better) = first.or_better(exchange, second, |status| cause.is_met_by(status, policy));
     if better && cause == Cause::Failed {

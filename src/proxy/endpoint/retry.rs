@@ -3,9 +3,9 @@
 
 use http::StatusCode;
 
-use super::forward::Destination;
+use super::forward::{Destination, forward};
 use super::outbound::Outbound;
-use super::second::{Answer, First, asked};
+use super::second::{Answer, First};
 use super::tries::Tries;
 use crate::domain::Timestamp;
 use crate::domain::routing::Retry;
@@ -15,14 +15,20 @@ use crate::proxy::observe::Exchange;
 /// Asks a version, and asks it again while that may give its user a better answer.
 pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
     let rule = &to.service.policy.retry;
-    let mut tries = Tries::default();
     if !rule.is_wanted() || !outbound.may_repeat() {
-        return asked(exchange, to, outbound, &mut tries).await;
+        return forward(exchange, to, outbound, &mut Tries::default()).await;
     }
+    // Boxed: few services want it, and all requests carry this function's state.
+    Box::pin(ask_repeatedly(exchange, to, outbound)).await
+}
+
+async fn ask_repeatedly(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
+    let rule = &to.service.policy.retry;
+    let mut tries = Tries::default();
     let spare = outbound.another();
     // When nothing may be sent again, a slow answer is better than none.
     tries.per_try = rule.per_try.filter(|_| to.may_spend(exchange));
-    let mut answer = asked(exchange, to, outbound, &mut tries).await;
+    let mut answer = forward(exchange, to, outbound, &mut tries).await;
     for nth in 0.. {
         let Some(until) =
             wants_another(exchange, &answer, rule, &tries).then(|| pause(exchange, to, nth)).flatten()
@@ -40,7 +46,7 @@ pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Out
         }
         let aside = exchange.asks_again();
         let first = First::set_aside(exchange, answer, aside);
-        let second = asked(exchange, to, spare.another(), &mut tries).await;
+        let second = forward(exchange, to, spare.another(), &mut tries).await;
         (answer, _) = first.or_better(exchange, second, |status: StatusCode| !rule.retries(status));
     }
     answer

@@ -8,9 +8,6 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::forward::{Destination, forward};
-use super::outbound::Outbound;
-use super::tries::Tries;
 use crate::proxy::answer::Download;
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::{Aside, Exchange};
@@ -22,20 +19,6 @@ const REST_TIME: Duration = Duration::from_secs(1);
 
 /// An answer, or why there is none.
 pub(super) type Answer = Result<Response<Download>, AttemptError>;
-
-/// Sends a request to one version.
-pub(super) async fn asked(
-    exchange: &mut Exchange,
-    to: &Destination,
-    outbound: Outbound,
-    tries: &mut Tries,
-) -> Answer {
-    let answer = forward(exchange, to, outbound, tries).await;
-    if let Ok(response) = &answer {
-        exchange.answered(response);
-    }
-    answer
-}
 
 /// What one attempt came to, and the record of it, while another is under way.
 pub(super) struct First {

@@ -10,7 +10,8 @@ use crate::proxy::fault::ClientFault;
 impl Exchange {
     /// The endpoint's head is here.
     pub(in crate::proxy) fn answered<B>(&mut self, response: &Response<B>) {
-        let took = self.worker.clock.now() - self.work_began();
+        let now = self.worker.clock.now();
+        let took = now - self.work_began();
         self.upstream = Some(took);
         self.status = response.status();
         self.error = None;
@@ -25,7 +26,7 @@ impl Exchange {
         }
         self.call_ended(response.headers());
         if self.in_time(End::Whole) == End::OutOfTime {
-            return self.end_wait();
+            return self.end_wait(now);
         }
         if let Some(assigned) = self.judged() {
             let answering = took.saturating_sub(self.connecting);

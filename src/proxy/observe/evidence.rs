@@ -2,6 +2,7 @@
 
 use super::booking::Assigned;
 use super::{Blame, Exchange, micros};
+use crate::domain::Timestamp;
 use crate::domain::routing::Role;
 
 impl Exchange {
@@ -23,11 +24,11 @@ impl Exchange {
     }
 
     /// No first byte comes any more from the version that is judged, if none has come.
-    pub(super) fn end_wait(&self) {
+    pub(super) fn end_wait(&self, now: Timestamp) {
         let Some(assigned) = self.judged() else { return };
         let sent = !self.has_body || self.upload.as_ref().is_some_and(|upload| upload.has_ended());
         let blame = if sent { self.blame } else { Blame::Others };
-        let (began, now) = (self.work_began(), self.worker.clock.now());
+        let began = self.work_began();
         assigned.no_first_byte(self.worker.index, began, micros(now - began), blame);
     }
 

@@ -13,19 +13,21 @@ use crate::telemetry::Entry;
 
 impl Exchange {
     pub(super) fn log(&self, (status, grpc_status): (u16, Option<GrpcCode>), took: Duration) {
-        let text = |value: &Option<HeaderValue>| value.clone().filter(|value| value.to_str().is_ok());
-        let (host, user_agent) = (text(&self.host), text(&self.user_agent));
+        let mut log = self.worker.log.borrow_mut();
+        if log.is_off() {
+            return;
+        }
         let assigned = self.assigned.as_ref();
         let service = assigned.map(|assigned| &assigned.service).or(self.addressed.as_ref());
         let version = |index: usize| Some(assigned?.service.versions[index].name.as_str());
-        self.worker.log.borrow_mut().record(&Entry {
+        log.record(&Entry {
             at: self.started + took,
             request_id: self.request_id.to_str().unwrap_or_default(),
             trace_id: self.trace_id(),
             client_ip: self.origin.ip,
             method: self.method.as_str(),
             scheme: self.origin.scheme.as_str(),
-            host: host.as_ref().and_then(|host| host.to_str().ok()).or(self.uri.host()).unwrap_or_default(),
+            host: text(self.host.as_ref()).or(self.uri.host()).unwrap_or_default(),
             path: self.uri.path(),
             query: self.uri.query(),
             proto: proto(self.version),
@@ -44,7 +46,7 @@ impl Exchange {
             rescued: self.rescued,
             answered_by: self.asked.and_then(version),
             error: self.error.or(self.failure.filter(|_| self.rescued)),
-            user_agent: user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            user_agent: text(self.user_agent.as_ref()),
         });
     }
 }
@@ -84,6 +86,10 @@ pub(crate) fn unread(worker: &Worker, client: &Client, status: StatusCode) {
         error: Some(reason),
         user_agent: None,
     });
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()
 }
 
 fn proto(version: Version) -> &'static str {

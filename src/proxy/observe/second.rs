@@ -27,7 +27,7 @@ impl Exchange {
     /// What became of it so far is judged now and once, whatever another version makes of it: even a client that does
     /// not wait for that has met the failure.
     pub(in crate::proxy) fn is_judged_now(&mut self) {
-        self.end_wait();
+        self.end_wait(self.worker.clock.now());
         self.give_evidence();
         self.is_no_evidence();
     }

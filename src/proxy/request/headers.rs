@@ -131,7 +131,7 @@ fn is_managed(name: &HeaderName) -> bool {
 
 /// CGI and its heirs read `X_Forwarded_For` as `X-Forwarded-For`.
 fn looks_like_ours(name: &HeaderName) -> bool {
-    name.as_str().contains('_')
+    name.as_str().as_bytes().contains(&b'_')
         && name.as_str().replace('_', "-").parse::<HeaderName>().is_ok_and(|read| {
             is_hop_by_hop(&read) || is_managed(&read) || read == HOST || read == CONTENT_LENGTH
         })

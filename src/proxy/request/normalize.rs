@@ -141,8 +141,12 @@ fn authority(text: &str, default_port: u16) -> Option<Authority<'_>> {
     if text.is_empty() {
         return Some(Authority { host: Cow::Borrowed(""), port: None });
     }
-    if !text.bytes().all(is_host_byte) {
+    let kinds = kinds(text);
+    if kinds & NEVER != 0 {
         return None;
+    }
+    if kinds & DIVIDES == 0 {
+        return Some(Authority { host: level_name(text, kinds)?, port: None });
     }
     // The colons of an IPv6 address are inside its brackets.
     let host_end = text.find(']').map_or(0, |bracket| bracket + 1);
@@ -163,23 +167,50 @@ fn level_host(host: &str) -> Option<Cow<'_, str>> {
         let address: std::net::Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
         return Some(Cow::Owned(format!("[{address}]")));
     }
-    let name = host.strip_suffix('.').unwrap_or(host);
-    if name.is_empty() || name.len() > HOST_NAME || name.contains([':', '[', ']']) {
-        return None;
-    }
-    let upper = name.bytes().any(|b| b.is_ascii_uppercase());
-    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+    let kinds = kinds(host);
+    if kinds & DIVIDES == 0 { level_name(host, kinds) } else { None }
 }
 
+fn level_name(host: &str, kinds: u8) -> Option<Cow<'_, str>> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.is_empty() || name.len() > HOST_NAME {
+        return None;
+    }
+    Some(if kinds & UPPER != 0 { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+}
+
+/// What is in a host, by one look at each byte.
+fn kinds(host: &str) -> u8 {
+    host.bytes().fold(0, |kinds, byte| kinds | KINDS[usize::from(byte)])
+}
+
+const UPPER: u8 = 1;
+/// Between name and port, and around IPv6.
+const DIVIDES: u8 = 2;
+const NEVER: u8 = 4;
+const KINDS: [u8; 256] = {
+    let (mut kinds, mut byte) = ([NEVER; 256], 0_u8);
+    while byte < 128 {
+        kinds[byte as usize] = kind(byte);
+        byte += 1;
+    }
+    kinds
+};
+
 /// What is in real hosts. Not userinfo, not escapes, nothing that any endpoint could read as the end of the host.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte)
+const fn kind(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => 0,
+        b'A'..=b'Z' => UPPER,
+        b':' | b'[' | b']' => DIVIDES,
+        _ => NEVER,
+    }
 }
 
 /// The path as routes are compared with it (RFC 3986 section 6.2.2).
 fn path(raw: &str) -> Result<Cow<'_, str>, Refusal> {
     let odd = |byte: u8| byte == b'%' || byte == b'\\' || !byte.is_ascii();
-    let uneven = |path: &str| path.contains("/.") || path.contains("//");
+    let uneven = |path: &str| path.as_bytes().windows(2).any(|pair| matches!(pair, b"/." | b"//"));
     if !raw.starts_with('/') {
         return Err(Refusal::BadTarget);
     }
