@@ -83,7 +83,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let schemes = spec.listeners.iter().map(|one| if one.tls.is_some() { "https" } else { "http" }).collect();
     let metrics = Metrics::new();
     metrics.watch_log(log.clone());
-    let (containers, restarts) = containers::of(&spec, &clock).map_err(StartError)?;
+    let (containers, restarts) = containers::of(&spec, &clock, &metrics).map_err(StartError)?;
     let around = Surroundings {
         clock: clock.clone(),
         live: Arc::new(ArcSwap::from_pointee(Snapshot::empty(workers))),

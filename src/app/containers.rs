@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,7 @@ use crate::config::spec::Spec;
 use crate::control::{Control, Handle};
 use crate::domain::container::{Engine, Sighting, Site};
 use crate::provider::docker::{Docker, Restart};
+use crate::telemetry::Metrics;
 
 /// How long the engine may take to say which containers there are before the door opens without them.
 const FIRST_LIST: Duration = Duration::from_secs(3);
@@ -31,9 +33,15 @@ struct Watched {
 }
 
 /// Those of a config, and where their restarts are asked for. Nothing is asked of the engine yet.
-pub(super) fn of(spec: &Spec, clock: &Clock) -> Result<(Containers, Option<mpsc::Sender<Restart>>), String> {
+pub(super) fn of(
+    spec: &Spec,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(Containers, Option<mpsc::Sender<Restart>>), String> {
     let Some(docker) = &spec.docker else { return Ok((Containers(None), None)) };
     let docker = Docker::new(docker, clock.clone())?;
+    let events = docker.events();
+    metrics.watch_docker_events(move || events.load(Ordering::Relaxed));
     let (teller, seen) = watch::channel(None);
     let (restarts, orders) = mpsc::channel(RESTARTS);
     let docker = Some((docker, teller, orders));

@@ -190,7 +190,10 @@ impl Control {
 
     fn note_restart(&mut self, asked: &Asked, came: Result<(), String>) {
         let what = match came {
-            Ok(()) => "was restarted".to_owned(),
+            Ok(()) => {
+                self.around.metrics.container_restarted(&asked.service);
+                "was restarted".to_owned()
+            }
             Err(why) => format!("could not be restarted: {why}"),
         };
         info!(service = %asked.service, container = asked.container, "{what}");

@@ -37,7 +37,12 @@ pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Stand
         return Some(Wanted { is_unsettled: first != latest, version });
     };
     let was_wanted = |name: &VersionName| standing.wanted.as_ref() == Some(name);
-    let candidates = arrivals.iter().filter(|(name, arrival)| arrival.is_live || was_wanted(name));
+    // What users have does not come anew when its containers are made anew: beside a version that was wanted in its place,
+    // and is still there, that withdraws nothing.
+    let beside = standing.wanted.as_ref().is_some_and(|wanted| wanted != stable && arrivals.contains_key(wanted));
+    let candidates = arrivals
+        .iter()
+        .filter(|(name, arrival)| (arrival.is_live || was_wanted(name)) && !(beside && *name == stable));
     Some(settled(candidates.max_by_key(order).map_or(stable, |(name, _)| name)))
 }
 

@@ -135,9 +135,9 @@ impl Signal {
     /// Whether a container that ends by `stop` is being ended by this.
     pub(super) fn ends(self, stop: Self) -> bool {
         const INT: u8 = 2;
-        const QUIT: u8 = 3;
         const KILL: u8 = 9;
-        self == stop || self == Self::TERM || matches!(self.0, INT | QUIT | KILL)
+        // Not QUIT: a JVM writes down its threads at that, and goes on.
+        self == stop || self == Self::TERM || matches!(self.0, INT | KILL)
     }
 }
 
@@ -212,10 +212,10 @@ mod tests {
             let [signal, stop] = [signal, stop].map(|name| Signal::read(name).expect(name));
             signal.ends(stop)
         };
-        for signal in ["15", "9", "2", "3", "SIGKILL"] {
+        for signal in ["15", "9", "2", "SIGKILL"] {
             assert!(ends(signal, "SIGTERM"), "{signal}");
         }
-        for signal in ["HUP", "SIGUSR1", "12", "WINCH"] {
+        for signal in ["HUP", "SIGUSR1", "12", "WINCH", "3"] {
             assert!(!ends(signal, "SIGTERM"), "{signal}");
         }
         assert!(ends("28", "SIGWINCH"), "Apache's way to end");

@@ -37,6 +37,8 @@ fn the_version_that_came_last_is_wanted() {
         ("a newer one during a rollout", "v1@1 v2@2 v3@3", ("v1", "v2", vec!["v1", "v2"]), "v3"),
         ("the newer one is removed again", "v1@1 v2@2", ("v1", "v3", vec!["v1", "v3"]), "v2"),
         ("stable is gone during a rollout", "v2@2", ("v1", "v2", vec!["v1", "v2"]), "v2"),
+        ("stable is made anew during a rollout", "v2@2 v1@3", ("v1", "v2", vec!["v1", "v2"]), "v2"),
+        ("stable is made anew, the canary removed", "v1@3", ("v1", "v2", vec!["v1", "v2"]), "v1"),
         ("all stopped", "v1@1x v2@2x", ("v2", "v2", vec!["v2"]), "v2"),
         ("only what is not wanted is left, and stopped", "v2@2x", ("v1", "v1", vec!["v1"]), "v1"),
         ("a paused one is there", "v1@1 v2@2p", ("v1", "v1", vec!["v1"]), "v2"),
