@@ -4,6 +4,7 @@ mod access_log;
 mod docker;
 mod families;
 mod metrics;
+mod results;
 mod tls;
 
 pub use access_log::{AccessLog, Entry, LogWriter};
