@@ -12,6 +12,7 @@ use prometheus::proto::MetricFamily;
 use super::AccessLog;
 use super::docker::{DockerSeries, docker};
 use super::families::{Counted, Family, number, rollouts, traffic, versions};
+use super::results::Results;
 use super::tls::{TlsReading, tls};
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::domain::{ServiceName, VersionName, Weight};
@@ -101,12 +102,6 @@ struct VersionEvents {
     checks: Results,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Results {
-    successes: u64,
-    failures: u64,
-}
-
 /// Numbers that others keep.
 #[derive(Default)]
 struct Watched {
@@ -115,6 +110,7 @@ struct Watched {
     panics: Option<Reading>,
     tls: Option<Box<dyn Fn() -> TlsReading + Send>>,
     turned_away: Option<Readings>,
+    docker_events: Option<Reading>,
 }
 
 type Reading = Box<dyn Fn() -> u64 + Send>;
@@ -210,6 +206,11 @@ impl Metrics {
         locked(&self.watched).turned_away = Some(Box::new(totals));
     }
 
+    /// Shows what the container engine told so far, as `total` counts it; the same rules hold.
+    pub fn watch_docker_events(&self, total: impl Fn() -> u64 + Send + 'static) {
+        locked(&self.watched).docker_events = Some(Box::new(total));
+    }
+
     /// Shows the panics so far, as `total` counts them. `total` must be quick, and not ask for metrics itself.
     pub fn watch_panics(&self, total: impl Fn() -> u64 + Send + 'static) {
         locked(&self.watched).panics = Some(Box::new(total));
@@ -237,20 +238,6 @@ impl Series {
 impl Events {
     fn of(&mut self, service: &ServiceName, version: &VersionName) -> &mut VersionEvents {
         self.versions.entry((service.clone(), version.clone())).or_default()
-    }
-}
-
-impl Results {
-    fn count(&mut self, ok: bool) {
-        if ok {
-            self.successes += 1;
-        } else {
-            self.failures += 1;
-        }
-    }
-
-    fn each(self) -> [(&'static str, f64); 2] {
-        [("success", number(self.successes)), ("failure", number(self.failures))]
     }
 }
 
@@ -317,6 +304,12 @@ fn program(all: &mut Vec<MetricFamily>, watched: &Watched) {
         for (reason, count) in totals() {
             family.sample([reason], number(count));
         }
+        family.finish(all);
+    }
+    if let Some(total) = &watched.docker_events {
+        let help = "Events about containers that the container engine told.";
+        let mut family = Family::counter("adit_docker_events_total", help, []);
+        family.sample([], number(total()));
         family.finish(all);
     }
     if let Some(total) = &watched.panics {
@@ -629,12 +622,14 @@ mod tests {
         metrics.watch_connections(|| 7);
         metrics.watch_turned_away(|| vec![("client_limit", 3)]);
         metrics.watch_panics(|| 2);
+        metrics.watch_docker_events(|| 5);
         assert_samples(
             &metrics,
             &[
                 ("adit_connections_open", 7.0),
                 (r#"adit_connections_refused_total{reason="client_limit"}"#, 3.0),
                 ("adit_panics_total", 2.0),
+                ("adit_docker_events_total", 5.0),
                 ("adit_access_log_dropped_total", 0.0),
             ],
         );

@@ -5,6 +5,7 @@ mod docker;
 mod families;
 mod line;
 mod metrics;
+mod results;
 mod tls;
 
 pub use access_log::{AccessLog, Entry, LogWriter};
