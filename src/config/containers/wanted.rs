@@ -39,7 +39,8 @@ pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Stand
     let was_wanted = |name: &VersionName| standing.wanted.as_ref() == Some(name);
     // What users have does not come anew when its containers are made anew: beside a version that was wanted in its place,
     // and is still there, that withdraws nothing.
-    let beside = standing.wanted.as_ref().is_some_and(|wanted| wanted != stable && arrivals.contains_key(wanted));
+    let beside =
+        standing.wanted.as_ref().is_some_and(|wanted| wanted != stable && arrivals.contains_key(wanted));
     let candidates = arrivals
         .iter()
         .filter(|(name, arrival)| (arrival.is_live || was_wanted(name)) && !(beside && *name == stable));

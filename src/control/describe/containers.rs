@@ -10,9 +10,6 @@ use crate::domain::container::{Container, Engine, Health, Image, Run, Withheld};
 use crate::domain::{ServiceName, VersionName};
 use crate::telemetry::DockerSeries;
 
-/// Labels by which a container says whose it is, the first that there is.
-const SERVICE_LABELS: [&str; 2] = ["adit.service", "com.docker.compose.service"];
-
 /// How the engine and its containers stand; `None`: none is configured.
 pub(super) fn docker(control: &Control) -> Option<DockerStatus> {
     let Some(sighting) = &control.sighting else {
@@ -30,7 +27,8 @@ pub(super) fn docker(control: &Control) -> Option<DockerStatus> {
     for container in sighting.containers.values() {
         let about = notices.get(container.name.as_str()).map_or(&[][..], Vec::as_slice);
         status.containers.seen += 1;
-        match fate(container, places.contains(container.id.as_str()), about) {
+        let left_out = control.containers.left_out.get(&container.id);
+        match fate(container, places.contains(container.id.as_str()), left_out.is_some()) {
             Fate::Served => status.containers.served += 1,
             Fate::Withheld => status.withheld.push(idle(container, about, control)),
             Fate::LeftOut => status.left_out.push(idle(container, about, control)),
@@ -133,12 +131,11 @@ enum Fate {
 }
 
 /// `has_place`: it is behind an endpoint. What is wrong with one that is served all the same is a problem of its labels.
-fn fate(container: &Container, has_place: bool, about: &[&Notice]) -> Fate {
-    let wrong = about.iter().any(|notice| notice.wrong);
+fn fate(container: &Container, has_place: bool, is_left_out: bool) -> Fate {
     match (has_place, container.withheld()) {
         (true, None) => Fate::Served,
         (true, Some(_)) => Fate::Withheld,
-        (false, Some(_)) if !wrong => Fate::Withheld,
+        (false, Some(_)) if !is_left_out => Fate::Withheld,
         (false, None | Some(_)) => Fate::LeftOut,
     }
 }
@@ -159,17 +156,10 @@ fn idle(container: &Container, about: &[&Notice], control: &Control) -> IdleCont
     }
 }
 
-/// Whose a container without an endpoint is: by its labels, and the image that its version is known by.
+/// Whose a container without an endpoint is.
 fn belongs(container: &Container, control: &Control) -> (Option<ServiceName>, Option<VersionName>) {
-    let named = SERVICE_LABELS.iter().find_map(|label| container.labels.get(*label));
-    let Some((name, service)) =
-        named.and_then(|name| control.services.get_key_value(&ServiceName::from(name.as_str())))
-    else {
-        return (None, None);
-    };
-    let is_it = |state: &VersionState| state.spec.build.image_id.as_ref() == Some(&container.image.id);
-    let version = service.versions.iter().find(|(_, state)| is_it(state)).map(|(version, _)| version.clone());
-    (Some(name.clone()), version)
+    let placed = control.containers.placed.get(&container.id);
+    placed.map(|placed| (placed.service.clone(), placed.version.clone())).unzip()
 }
 
 /// The ids of all containers behind endpoints.

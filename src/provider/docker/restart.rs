@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Restarts what it is told to until nobody can tell any more.
 pub(super) async fn serve(address: Address, clock: Clock, mut orders: mpsc::Receiver<Restart>) {
     while let Some(Restart { container, reply }) = orders.recv().await {
-        let outcome = restart(&address, &clock, &container).await;
+        let outcome = Box::pin(restart(&address, &clock, &container)).await;
         info!(container, ?outcome, "restart of a container");
         // Whoever asked may have gone; it was done all the same.
         let _gone = reply.send(outcome);

@@ -172,7 +172,7 @@ impl Session<'_> {
                     listed.into_iter().filter(|one| one.labels.as_ref().is_some_and(asks_to_be_served));
                 List { asked, ids: asking.filter_map(|one| one.id).collect() }
             });
-            let site = site::find(&client).await;
+            let site = Box::pin(site::find(&client)).await;
             Answer::Listed { list, site }
         });
     }
@@ -181,7 +181,7 @@ impl Session<'_> {
         while let Some(id) = self.looks.begin() {
             let (client, images) = (self.client.clone(), self.watch.images.clone());
             self.tasks.spawn(async move {
-                let seen = inspect(&client, &images, &id).await.map(|seen| seen.map(Box::new));
+                let seen = Box::pin(inspect(&client, &images, &id)).await.map(|seen| seen.map(Box::new));
                 Answer::Inspected { id, seen }
             });
         }

@@ -13,7 +13,7 @@ use crate::domain::container::Site;
 pub(super) async fn find(client: &Client) -> Option<Site> {
     for id in candidates() {
         match client.container(&id).await {
-            Ok(ours) => return in_container(client, ours).await,
+            Ok(ours) => return Box::pin(in_container(client, ours)).await,
             Err(CallError::NotFound) => {}
             Err(_) => return None,
         }
