@@ -71,7 +71,7 @@ fn both_sides_agree_on_http2() {
         let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            Box::pin(http2::handshake(TokioExecutor::new(), TokioIo::new(stream))).await.unwrap();
         tokio::spawn(connection);
         let request = Request::get("https://shop.example/").body(Empty::<Bytes>::new()).unwrap();
         let response = sender.send_request(request).await.unwrap();
