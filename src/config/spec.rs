@@ -1,5 +1,6 @@
 //! What a config means: checked, defaulted, immutable.
 
+mod containers;
 mod listener;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::domain::container::Container;
 use crate::domain::rollout::Plan;
 use crate::domain::routing::{HostPattern, Limits, Policy, RouteMatch, TrustedProxies};
 use crate::domain::{ServiceName, VersionName, Weight};
+pub use containers::{DockerSpec, Recover, ReleaseBy};
 pub use listener::{
     CertificateFiles, ClientAuth, ClientCertificates, Listener, Redirect, Tls, TlsFiles, TlsVersion,
 };
@@ -110,39 +112,6 @@ pub struct ServiceSpec {
     pub recover: Recover,
     /// Who says which version is wanted.
     pub release_by: ReleaseBy,
-}
-
-/// What is done about a container that stays unhealthy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recover {
-    /// Nothing.
-    #[default]
-    No,
-    /// The engine is asked to restart it.
-    Restart,
-}
-
-/// Who says which version of a service is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReleaseBy {
-    /// The config's `release` (or its only version).
-    #[default]
-    Config,
-    /// The containers: the version that came last.
-    Containers,
-}
-
-/// A container engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DockerSpec {
-    /// Where it listens: `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`. `None`: what `DOCKER_HOST` says, else that
-    /// unix socket.
-    pub endpoint: Option<String>,
-    /// The network in which containers are reached when they have several and no label of their own; `None`: one that we
-    /// share with them.
-    pub network: Option<String>,
-    /// Between two full lists, beside the events. Default 30 s.
-    pub relist: Duration,
 }
 
 /// Which version users get.
@@ -292,12 +261,6 @@ impl Spec {
             services: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
-    }
-}
-
-impl Default for DockerSpec {
-    fn default() -> Self {
-        Self { endpoint: None, network: None, relist: Duration::from_secs(30) }
     }
 }
 

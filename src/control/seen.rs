@@ -1,14 +1,12 @@
 //! What people see and say of containers: a control with hand-made sightings.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tempfile::{TempDir, tempdir};
 use tokio::sync::{Notify, oneshot};
 
-use super::control::{Control, Surroundings};
+use super::control::{Control, Scope, Surroundings};
 use super::describe;
 use super::drain::{DrainOrder, DrainVerb};
 use super::handle::CommandError;
@@ -17,16 +15,15 @@ use super::store::{By, Store};
 use crate::clock::Clock;
 use crate::config::containers::Notice;
 use crate::config::parse;
-use crate::config::spec::{Build, DockerSpec, EndpointAddress, Spec, VersionSpec};
+use crate::config::spec::Spec;
+use crate::domain::Timestamp;
 use crate::domain::container::{Container, Engine, Health, Image, Ports, Run, Sighting, Site};
 use crate::domain::routing::Snapshot;
-use crate::domain::{Timestamp, VersionName};
 use crate::telemetry::Metrics;
 use crate::tls::Keyrings;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-const CONFIG: &str = "[[listeners]]\naddress = '127.0.0.1:8080'\n\
-    [services.web.versions.v1]\nendpoints = ['127.0.0.1:1']\n";
+const CONFIG: &str = "[docker]\n[[listeners]]\naddress = '127.0.0.1:8080'\n";
 
 /// A control over a directory of its own.
 struct World {
@@ -39,41 +36,34 @@ impl World {
     /// The service `web`, whose version `v1` has these containers as endpoints.
     fn of(containers: &[(Container, u16)]) -> Self {
         let dir = tempdir().unwrap();
-        let mut spec = parse(CONFIG, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
-        spec.docker = Some(DockerSpec::default());
-        let control = control(&spec, &dir);
+        let spec = parse(CONFIG, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+        let control = begun(&spec, &dir);
         let mut world = Self { control, spec, dir };
         world.see(containers, Vec::new());
         world
     }
 
-    /// The engine says how containers stand; those with a port are endpoints.
+    /// The engine says how containers stand; those with a port of their host can be reached there.
     fn see(&mut self, endpoints: &[(Container, u16)], others: Vec<Container>) {
-        let mut service = self.spec.services["web"].as_ref().clone();
-        let version = VersionSpec {
-            endpoints: endpoints.iter().map(|(_, port)| EndpointAddress::Ip(at(*port))).collect(),
-            containers: endpoints.iter().map(|(it, port)| (at(*port), Arc::new(it.clone()))).collect(),
-            build: Build { image_id: Some("sha256:aa".into()), ..Build::default() },
-            health: None,
-        };
-        service.versions = BTreeMap::from([(VersionName::from("v1"), version)]);
-        self.spec.services.insert("web".into(), Arc::new(service));
-        let all = endpoints.iter().map(|(it, _)| it.clone()).chain(others);
-        self.control.sighting = Some(sighting(all));
-        self.control.install(self.spec.clone());
-        for state in self.control.services.values_mut().flat_map(|service| service.versions.values_mut()) {
-            for endpoint in &mut state.endpoints {
-                endpoint.container = state.spec.containers.get(&endpoint.address).cloned();
-            }
-        }
-        self.control.take_up_drains();
+        let reached = endpoints.iter().map(|(container, port)| {
+            let mut container = container.clone();
+            container.ports.host_network = true;
+            container.labels.insert("adit.port".into(), port.to_string());
+            container
+        });
+        self.hear(sighting(reached.chain(others)));
+    }
+
+    fn hear(&mut self, sighting: Sighting) {
+        self.control.sighted(sighting);
+        self.control.turn(Scope::All);
     }
 
     /// The same program again.
     fn restart(&mut self) {
         // The folder is one program's at a time.
-        self.control = control(&self.spec, &tempdir().unwrap());
-        self.control = control(&self.spec, &self.dir);
+        self.control = begun(&self.spec, &tempdir().unwrap());
+        self.control = begun(&self.spec, &self.dir);
     }
 
     fn drain(&mut self, what: &str, verb: DrainVerb) -> Result<Vec<EndpointStatus>, CommandError> {
@@ -98,6 +88,13 @@ impl World {
     }
 }
 
+/// A control that has its config.
+fn begun(spec: &Spec, dir: &TempDir) -> Control {
+    let mut control = control(spec, dir);
+    control.begin(spec.clone()).unwrap();
+    control
+}
+
 fn control(spec: &Spec, dir: &TempDir) -> Control {
     let (clock, _manual) = Clock::manual(NOW);
     let around = Surroundings {
@@ -115,10 +112,6 @@ fn control(spec: &Spec, dir: &TempDir) -> Control {
     Control::new(around, Store::open(dir.path()).unwrap(), spec.clone(), first_round).unwrap()
 }
 
-fn at(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
 /// A container whose id is these digits and zeros.
 fn container(name: &str, digits: &str) -> Container {
     Container {
@@ -131,10 +124,12 @@ fn container(name: &str, digits: &str) -> Container {
             digests: vec!["other@sha256:01".into(), "r.example:5000/shop/web@sha256:02".into()],
             ..Image::default()
         },
-        labels: BTreeMap::from([("adit.service".into(), "web".into())]),
+        labels: [("adit.service", "web"), ("adit.version", "v1")]
+            .map(|(label, text)| (label.to_owned(), text.to_owned()))
+            .into(),
         run: Run::Running,
         health: None,
-        ports: Ports::default(),
+        ports: Ports { exposed: [8080].into(), ..Ports::default() },
     }
 }
 
@@ -246,10 +241,8 @@ async fn images_show_the_containers_of_a_version_also_those_that_ended() {
 #[tokio::test]
 async fn an_engine_that_is_lost_is_a_problem_and_one_event_however_often_it_is_tried() {
     let mut world = World::of(&[]);
-    world.control.sighting = None;
     for seen in [sighting([]), lost("refused"), lost("no such file"), lost("refused"), sighting([])] {
-        world.control.note_engine(&seen.engine);
-        world.control.sighting = Some(seen);
+        world.hear(seen);
     }
     assert_eq!(world.events(), [r#"engine "connected""#, r#"engine "lost""#, r#"engine "connected""#]);
     world.control.sighting = Some(lost("refused"));
@@ -318,8 +311,7 @@ async fn a_drain_ends_when_its_container_is_removed_and_not_while_the_engine_is_
     let mut world = World::of(&[(one.clone(), 9001)]);
     world.drain("web-1", DrainVerb::Drain).unwrap();
     world.restart();
-    world.control.sighting = Some(lost("refused"));
-    world.control.take_up_drains();
+    world.hear(lost("refused"));
     world.see(&[(one.clone(), 9001)], Vec::new());
     assert_eq!(world.states(), [("web-1".to_owned(), "drained".to_owned())], "nobody said that it is gone");
     world.see(&[(container("web-9", "a9"), 9009)], Vec::new());
