@@ -31,7 +31,7 @@ pub(crate) fn status(control: &Control) -> Status {
         generation: control.generation,
         listeners: control.around.listeners.clone(),
         certificates: certificates(control),
-        ready: control.services.values().all(ServiceState::serves),
+        ready: control.services.values().all(ServiceState::serves) && containers::are_known(control),
         problems: problems(control),
         notes: containers::notes(control),
         docker: containers::docker(control),

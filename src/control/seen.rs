@@ -215,6 +215,14 @@ async fn the_engine_says_what_becomes_of_all_its_containers() {
 }
 
 #[tokio::test]
+async fn a_program_that_knows_no_service_and_no_engine_is_not_ready() {
+    let mut world = World::of(&[]);
+    assert!(describe::status(&world.control).ready, "the engine has nothing to serve");
+    world.hear(lost("permission denied"));
+    assert!(!describe::status(&world.control).ready);
+}
+
+#[tokio::test]
 async fn a_version_is_known_by_the_digest_that_its_image_was_pulled_by() {
     let world = World::of(&[(container("web-1", "a1"), 9001)]);
     let status = describe::status(&world.control);

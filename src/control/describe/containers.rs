@@ -6,7 +6,7 @@ use crate::config::containers::Notice;
 use crate::control::control::Control;
 use crate::control::endpoints::{EndpointState, VersionState};
 use crate::control::report::{ContainerCounts, ContainerStatus, DockerStatus, IdleContainer, rfc3339};
-use crate::domain::container::{Container, Engine, Health, Image, Run, Withheld};
+use crate::domain::container::{Container, Engine, Health, Image, Run, Sighting, Withheld};
 use crate::domain::{ServiceName, VersionName};
 use crate::telemetry::DockerSeries;
 
@@ -37,6 +37,15 @@ pub(super) fn docker(control: &Control) -> Option<DockerStatus> {
     status.containers.withheld = status.withheld.len();
     status.containers.left_out = status.left_out.len();
     Some(status)
+}
+
+/// Whether it is known what is to be served: as long as the engine was never heard and nothing else names a service,
+/// there may be any.
+pub(super) fn are_known(control: &Control) -> bool {
+    let is_heard = |sighting: &Sighting| matches!(sighting.engine, Engine::Connected { .. });
+    control.spec.docker.is_none()
+        || !control.services.is_empty()
+        || control.sighting.as_ref().is_some_and(is_heard)
 }
 
 /// The same in numbers.
