@@ -10,6 +10,7 @@ mod notices;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -70,6 +71,19 @@ impl Control {
         self.note_engine(&sighting.engine);
         self.sighting = Some(sighting);
         self.look_again();
+    }
+
+    /// Whether the engine, if there is one, says how its containers are now.
+    pub(crate) fn is_engine_heard(&self) -> bool {
+        self.sighting.as_ref().is_none_or(|sighting| matches!(sighting.engine, Engine::Connected { .. }))
+    }
+
+    /// How often containers are checked at least while the engine can't be asked: nobody else tells then that one has ended
+    /// and another has its address. 500 checks a second in all, and every container four times a second at most.
+    pub(crate) fn watchfulness(&self) -> Option<Duration> {
+        let containers = self.sighting.as_ref().filter(|_| !self.is_engine_heard())?.containers.len();
+        let each = Duration::from_millis(2).saturating_mul(u32::try_from(containers).unwrap_or(u32::MAX));
+        Some(each.max(Duration::from_millis(250)))
     }
 
     /// What is wanted under this config.

@@ -244,8 +244,10 @@ impl Control {
 
     pub(crate) fn probed(&mut self, report: Report) {
         let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
+        let is_engine_heard = self.is_engine_heard();
         for (name, service) in &mut self.services {
-            if let Some((version, endpoint)) = service.probed(report.id, report.state.clone()) {
+            let probed = service.probed(report.id, report.state.clone(), is_engine_heard);
+            if let Some((version, endpoint)) = probed {
                 self.around.metrics.health_check(name, &version, ok);
                 if service.dirty {
                     let state = &report.state;
@@ -288,7 +290,8 @@ impl Control {
             service.reconcile(&scene, &mut self.slots);
         }
         self.take_up_drains();
-        self.probes.reconcile(self.services.values().flat_map(ServiceState::probes).collect());
+        let watchful = self.watchfulness();
+        self.probes.reconcile(self.services.values().flat_map(|it| it.probes(watchful)).collect());
         self.check_awaited();
     }
 

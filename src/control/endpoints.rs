@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::store::By;
 use crate::config::spec::{EjectSpec, EndpointAddress, ServiceSpec, VersionSpec};
 use crate::domain::Timestamp;
-use crate::domain::container::{Container, Sighting};
+use crate::domain::container::{Container, Engine, Sighting};
 use crate::domain::routing::{Endpoint, EndpointId, Standing};
 use crate::domain::stats::{EndpointCells, PerWorker, VersionCells};
 use crate::health::{self, Candidate, Change, CheckState, Condition, Outlier, Place, ProbePlan, Sample};
@@ -22,6 +23,13 @@ pub(crate) struct Scene<'a> {
     pub(crate) sighting: Option<&'a Sighting>,
     pub(crate) workers: usize,
     pub(crate) now: Timestamp,
+}
+
+impl Scene<'_> {
+    /// Whether the engine says how its containers are now.
+    pub(crate) fn is_engine_heard(&self) -> bool {
+        self.sighting.is_some_and(|sighting| matches!(sighting.engine, Engine::Connected { .. }))
+    }
 }
 
 /// A version of a service, with its endpoints.
@@ -44,6 +52,8 @@ pub(crate) struct EndpointState {
     pub(crate) container: Option<Arc<Container>>,
     /// Was fit for requests once.
     pub(crate) proven: bool,
+    /// It may be another container's by now, for all we know.
+    pub(crate) adrift: bool,
     /// Its container has become good, and its next check is waited for.
     pub(crate) awaited: bool,
     pub(crate) cells: Arc<EndpointCells>,
@@ -200,18 +210,23 @@ impl VersionState {
         self.endpoints.iter().filter_map(|endpoint| health::deadline(&endpoint.outlier)).min()
     }
 
-    /// The probes that the endpoints need.
+    /// The probes that the endpoints need; those of containers at least every `watchful`.
     pub(crate) fn probes<'a>(
         &'a self,
         service: &'a ServiceSpec,
+        watchful: Option<Duration>,
     ) -> impl Iterator<Item = (EndpointId, ProbePlan)> + use<'a> {
         let spec = self.spec.health.as_ref().unwrap_or(&service.health);
         self.endpoints.iter().filter(|endpoint| endpoint.can_be_asked()).map(move |endpoint| {
+            let mut spec = spec.clone();
+            if let Some(longest) = watchful.filter(|_| endpoint.container.is_some()) {
+                spec.interval = spec.interval.min(longest);
+            }
             let plan = ProbePlan {
                 address: endpoint.address,
                 host: endpoint.declared.to_string(),
                 connection: service.policy.connection.clone(),
-                spec: spec.clone(),
+                spec,
             };
             (endpoint.id, plan)
         })
@@ -239,6 +254,7 @@ impl EndpointState {
             declared,
             container,
             proven: false,
+            adrift: false,
             awaited: false,
             cells: Arc::new(EndpointCells::new(scene.workers)),
             leaving: false,

@@ -58,8 +58,10 @@ pub(crate) struct Sickroom {
 #[derive(Debug, Default)]
 struct Case {
     ill_since: Option<Timestamp>,
-    /// The last restart, unless it was good since.
+    /// The last restart, unless it was good for long since.
     restarted: Option<Timestamp>,
+    /// Since when it is good, after a restart.
+    good_since: Option<Timestamp>,
     /// Restarts since it was good last.
     times: u32,
 }
@@ -89,8 +91,10 @@ impl Sickroom {
             }
             let case = self.cases.entry(facts.id.clone()).or_default();
             case.ill_since = facts.ill.map(|_| case.ill_since.unwrap_or(now));
-            if facts.usable {
-                (case.restarted, case.times) = (None, 0);
+            // A moment in which it is good after each restart cures nothing.
+            case.good_since = facts.usable.then(|| case.good_since.unwrap_or(now));
+            if case.good_since.is_some_and(|since| now - since >= case.pause()) {
+                (case.restarted, case.times, case.good_since) = (None, 0, None);
             }
         }
         self.cases.retain(|_, case| case.ill_since.is_some() || case.restarted.is_some());
@@ -120,12 +124,16 @@ impl Sickroom {
 impl Case {
     /// It was restarted and is not good yet; whoever does not come back in time holds up no other.
     fn is_under_way(&self, now: Timestamp) -> bool {
-        self.restarted.is_some_and(|at| now - at < PAUSE)
+        self.good_since.is_none() && self.restarted.is_some_and(|at| now - at < PAUSE)
     }
 
     fn may_again(&self, now: Timestamp) -> bool {
-        let pause = PAUSE.saturating_mul(1 << self.times.saturating_sub(1).min(8)).min(LONGEST);
-        self.restarted.is_none_or(|at| now - at >= pause)
+        self.restarted.is_none_or(|at| now - at >= self.pause())
+    }
+
+    /// From the last restart to the next, and for how long it must be good until the last one is forgotten.
+    fn pause(&self) -> Duration {
+        PAUSE.saturating_mul(1 << self.times.saturating_sub(1).min(8)).min(LONGEST)
     }
 }
 
@@ -343,6 +351,22 @@ mod tests {
         let good = [one("a", "v1", false), one("b", "v1", true)];
         room.look(at(50), &good);
         assert_eq!(chosen(&room, 50, &good, Standing::Idle), Some("b".to_owned()));
+    }
+
+    #[test]
+    fn a_moment_of_health_after_a_restart_is_no_cure_but_a_long_one_is() {
+        let mut room = Sickroom::default();
+        let (ill, well) = ([one("a", "v1", true)], [one("a", "v1", false)]);
+        room.look(START, &ill);
+        room.restarted(at(30), "a");
+        room.look(at(35), &well);
+        room.look(at(40), &ill);
+        assert_eq!(chosen(&room, 300, &ill, Standing::Idle), None, "the last restart is not 300 s ago");
+        assert_eq!(chosen(&room, 331, &ill, Standing::Idle), Some("a".to_owned()));
+        room.look(at(331), &well);
+        room.look(at(640), &well);
+        room.look(at(641), &ill);
+        assert_eq!(chosen(&room, 672, &ill, Standing::Idle), Some("a".to_owned()), "it was good for 300 s");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::endpoints::{EndpointState, Scene, Slots, VersionState};
 use super::evidence::{Evidence, Subject};
@@ -166,11 +167,17 @@ impl ServiceState {
     }
 
     /// Notes what a probe found; `None` when the endpoint is not this service's.
-    pub(crate) fn probed(&mut self, id: EndpointId, check: CheckState) -> Option<(VersionName, SocketAddr)> {
+    pub(crate) fn probed(
+        &mut self,
+        id: EndpointId,
+        check: CheckState,
+        is_engine_heard: bool,
+    ) -> Option<(VersionName, SocketAddr)> {
         for (name, version) in &mut self.versions {
             if let Some(endpoint) = version.endpoints.iter_mut().find(|endpoint| endpoint.id == id) {
                 self.dirty |= endpoint.check.condition != check.condition;
                 endpoint.check = check;
+                self.dirty |= !is_engine_heard && endpoint.doubt();
                 endpoint.proven |= endpoint.usable();
                 return Some((name.clone(), endpoint.address));
             }
@@ -179,8 +186,8 @@ impl ServiceState {
     }
 
     /// The probes that the endpoints need.
-    pub(crate) fn probes(&self) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
-        self.versions.values().flat_map(|version| version.probes(&self.spec))
+    pub(crate) fn probes(&self, watchful: Option<Duration>) -> impl Iterator<Item = (EndpointId, ProbePlan)> {
+        self.versions.values().flat_map(move |version| version.probes(&self.spec, watchful))
     }
 
     /// Ejects and lets back in whom the rules name.

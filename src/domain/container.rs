@@ -141,6 +141,8 @@ pub enum Withheld {
     NotRunning(Run),
     /// Its own health check has not said that it is good.
     NotHealthy(Health),
+    /// Nothing listened at its address for a moment while the engine could not be asked: it may be another container's.
+    Unsure,
 }
 
 impl Container {
@@ -158,6 +160,17 @@ impl Container {
         matches!(self.run, Run::Running | Run::Paused | Run::Restarting | Run::Stopping)
     }
 
+    /// Whether its process ended, and not well: with an exit code, but for those of the signals that `docker stop` and
+    /// `docker kill` send (128 + SIGTERM, 128 + SIGKILL), unless for want of memory.
+    pub fn has_failed(&self) -> bool {
+        match self.run {
+            Run::Exited { out_of_memory, code } => out_of_memory || !matches!(code, 0 | 137 | 143),
+            Run::Created | Run::Running | Run::Paused | Run::Restarting | Run::Stopping | Run::Removed => {
+                false
+            }
+        }
+    }
+
     /// The first 12 digits of its id, as people know it.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
@@ -171,6 +184,7 @@ impl Withheld {
         match self {
             Self::NotRunning(run) => !matches!(run, Run::Running | Run::Stopping),
             Self::NotHealthy(_) => false,
+            Self::Unsure => true,
         }
     }
 }
@@ -181,6 +195,9 @@ impl fmt::Display for Withheld {
             Self::NotRunning(run) => write!(f, "{run}"),
             Self::NotHealthy(Health::Starting) => f.write_str("its health check has no result yet"),
             Self::NotHealthy(Health::Unhealthy | Health::Healthy) => f.write_str("its health check fails"),
+            Self::Unsure => f.write_str(
+                "nothing listened there for a moment; until the engine can be asked, it may be another container",
+            ),
         }
     }
 }

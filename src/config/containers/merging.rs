@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::address::Outlook;
 use super::clashes::Taken;
+use super::members::Member;
 use super::reading::{Asked, Reading};
 use super::report::Report;
 use super::service::{Merged, Subject, merge};
 use super::{Containers, Desired, Placed, Standing};
 use crate::config::spec::{ReleaseBy, ServiceSpec, Spec};
 use crate::domain::ServiceName;
-use crate::domain::container::Sighting;
+use crate::domain::container::{Run, Sighting};
 
 /// One merge under way.
 pub(super) struct Merging<'a> {
@@ -127,6 +128,14 @@ impl<'a> Merging<'a> {
         let mut taken = Taken::by(self.file);
         for (name, mut merged) in merged {
             let Some(mut spec) = merged.spec.take() else { continue };
+            // Where a container is reached shows when it is started: nothing is known of a service before one was.
+            let waits = |member: &Member<'_>| member.reading.container.run == Run::Created;
+            if self.standing(name).stable.is_none()
+                && !merged.members.is_empty()
+                && merged.members.iter().all(waits)
+            {
+                continue;
+            }
             match taken.admit(&mut spec, last.get(name).map(AsRef::as_ref), &mut self.report) {
                 Ok(()) => {
                     self.insert(spec);

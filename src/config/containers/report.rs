@@ -7,6 +7,11 @@ use super::reading::Reading;
 use crate::domain::ServiceName;
 use crate::domain::container::Container;
 
+/// Notices about one container.
+const OF_ONE: usize = 6;
+/// Characters of a notice, and of a label's name.
+const LONGEST: usize = 400;
+
 /// Notices, and the containers that are left out.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -48,7 +53,7 @@ impl Report {
         label: Option<&str>,
         what: &str,
     ) {
-        let why = label.map_or_else(|| what.to_owned(), |label| format!("label {label}: {what}"));
+        let why = short(&label.map_or_else(|| what.to_owned(), |label| format!("label {label}: {what}")));
         self.left_out.entry(container.id.clone()).or_insert(why);
         let what = format!("{what}; the container is left out");
         self.notices.push(notice(Some(container), service, label, what, Matters::Wrong));
@@ -59,11 +64,31 @@ impl Report {
         self.left_out.entry(reading.container.id.clone()).or_insert_with(|| why.to_owned());
     }
 
-    /// All that was said, in a fixed order, each once.
+    /// All that was said, in a fixed order, each once; of one container no more than people will read, so that none
+    /// hides another.
     pub(super) fn finish(mut self) -> (Vec<Notice>, BTreeMap<String, String>) {
         self.notices.sort();
         self.notices.dedup();
-        (self.notices, self.left_out)
+        let mut said = Vec::new();
+        for of_one in self.notices.chunk_by(|one, other| one.container == other.container) {
+            let many = of_one[0].container.is_some() && of_one.len() > OF_ONE;
+            let (shown, rest) = of_one.split_at(if many { OF_ONE - 1 } else { of_one.len() });
+            said.extend_from_slice(shown);
+            if let Some(first) = rest.first() {
+                let what = format!("there are {} more notices about it", rest.len());
+                let wrong = rest.iter().any(|notice| notice.wrong);
+                said.push(Notice { label: None, what, wrong, ..first.clone() });
+            }
+        }
+        (said, self.left_out)
+    }
+}
+
+/// Text that somebody wrote into a label: no longer than people will read.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -77,8 +102,8 @@ fn notice(
     Notice {
         container: container.map(|container| container.name.clone()),
         service: service.cloned(),
-        label: label.map(str::to_owned),
-        what,
+        label: label.map(short),
+        what: short(&what),
         wrong: matters == Matters::Wrong,
     }
 }

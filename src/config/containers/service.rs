@@ -127,14 +127,15 @@ fn fill_up(build: &mut Build, own: &Build) {
 
 fn arrivals(file: Option<&ServiceSpec>, members: &[Member<'_>]) -> BTreeMap<VersionName, Arrival> {
     let of_file = file.into_iter().flat_map(|file| file.versions.keys());
-    let always = Arrival { came: Timestamp::default(), is_live: true };
+    let always = Arrival { came: Timestamp::default(), is_live: true, has_failed: false };
     let mut arrivals: BTreeMap<_, _> = of_file.map(|name| (name.clone(), always)).collect();
     for member in members {
         let container = &member.reading.container;
-        let new = Arrival { came: container.created, is_live: false };
+        let new = Arrival { came: container.created, is_live: false, has_failed: false };
         let arrival = arrivals.entry(member.version.clone()).or_insert(new);
         arrival.came = arrival.came.min(container.created);
         arrival.is_live |= container.is_live();
+        arrival.has_failed |= container.has_failed();
     }
     arrivals
 }

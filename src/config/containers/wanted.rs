@@ -13,6 +13,8 @@ pub(super) struct Arrival {
     pub(super) came: Timestamp,
     /// Whether one of its containers is live.
     pub(super) is_live: bool,
+    /// Whether one of its containers ended badly: then nobody stopped it.
+    pub(super) has_failed: bool,
 }
 
 /// The wanted version.
@@ -41,9 +43,13 @@ pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Stand
     // and is still there, that withdraws nothing.
     let beside =
         standing.wanted.as_ref().is_some_and(|wanted| wanted != stable && arrivals.contains_key(wanted));
-    let candidates = arrivals
-        .iter()
-        .filter(|(name, arrival)| (arrival.is_live || was_wanted(name)) && !(beside && *name == stable));
+    // One that ended badly before it was ever seen alive is released too: that it never gets ready is then said, and ends it.
+    let latest = arrivals.get(stable).map_or(Timestamp::default(), |arrival| arrival.came);
+    let counts = |name: &VersionName, arrival: &Arrival| {
+        arrival.is_live || was_wanted(name) || (arrival.has_failed && arrival.came > latest)
+    };
+    let candidates =
+        arrivals.iter().filter(|(name, arrival)| counts(name, arrival) && !(beside && *name == stable));
     Some(settled(candidates.max_by_key(order).map_or(stable, |(name, _)| name)))
 }
 

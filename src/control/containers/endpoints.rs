@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::spec::EndpointAddress;
 use crate::control::endpoints::{EndpointState, Scene, Slots, VersionState};
 use crate::domain::container::{Container, Run, Sighting, Withheld};
-use crate::health::Condition;
+use crate::health::{Condition, ProbeError, ProbeResult};
 
 impl VersionState {
     /// Takes over how the containers behind the endpoints stand now. Returns whether that changes who may be given
@@ -19,12 +19,12 @@ impl VersionState {
                     let seat = (endpoint.address, endpoint.declared.clone());
                     let fresh = EndpointState::new(seat, Some(new.clone()), scene, slots);
                     let old = std::mem::replace(endpoint, fresh);
-                    old.part(scene.sighting);
+                    old.part();
                     slots.give_back(old.id);
                     changed = true;
                     continue;
                 }
-                (_, Some(new)) => endpoint.meet(new.clone()),
+                (_, Some(new)) => endpoint.meet(new.clone(), scene.is_engine_heard()),
                 // The config names the address itself.
                 (Some(_), None) if self.spec.endpoints.contains(&EndpointAddress::Ip(endpoint.address)) => {
                     endpoint.container = None;
@@ -42,7 +42,25 @@ impl VersionState {
 impl EndpointState {
     /// Why its container gets no requests.
     pub(crate) fn withheld(&self) -> Option<Withheld> {
-        self.container.as_ref().and_then(|container| container.withheld())
+        let container = self.container.as_ref()?;
+        container.withheld().or(self.adrift.then_some(Withheld::Unsure))
+    }
+
+    /// Takes note of a check while the engine can't be asked. An address at which nothing listened for a moment may be
+    /// another container's by now, and nobody tells: what answers there gets nothing until the engine says who it is.
+    /// Returns whether that is new.
+    pub(crate) fn doubt(&mut self) -> bool {
+        let result = self.check.last.as_ref().map(|last| &last.result);
+        let is_nobody_there = matches!(
+            result,
+            Some(ProbeResult::Failed(ProbeError::Refused | ProbeError::Connect(_) | ProbeError::Closed))
+        );
+        let doubts = self.container.is_some() && is_nobody_there && !self.adrift;
+        if doubts {
+            self.adrift = true;
+            self.tell_workers();
+        }
+        doubts
     }
 
     /// Whether it may be tried when no endpoint of its version is usable: it was good once, and something runs there that
@@ -52,7 +70,7 @@ impl EndpointState {
             && match self.withheld() {
                 None => self.check.condition == Condition::Down,
                 Some(Withheld::NotHealthy(_)) => self.proven,
-                Some(Withheld::NotRunning(_)) => false,
+                Some(Withheld::NotRunning(_) | Withheld::Unsure) => false,
             }
     }
 
@@ -69,9 +87,10 @@ impl EndpointState {
     }
 
     /// Takes over how its container stands.
-    fn meet(&mut self, container: Arc<Container>) {
+    fn meet(&mut self, container: Arc<Container>, is_engine_heard: bool) {
         let was_withheld = self.withheld().is_some();
         self.container = Some(container);
+        self.adrift &= !is_engine_heard;
         self.awaited |= was_withheld && self.withheld().is_none() && self.check.condition != Condition::Up;
         self.tell_workers();
     }
@@ -87,13 +106,13 @@ impl EndpointState {
             (None, None) => {}
         }
         self.tell_workers();
+        self.part();
     }
 
-    /// Another endpoint took its place. Whoever waits for an answer learns whether one can come.
-    fn part(&self, sighting: Option<&Sighting>) {
-        let Some(old) = &self.container else { return };
-        let known = sighting.and_then(|sighting| sighting.containers.get(&old.id));
-        self.cells.lose(known.is_none_or(|known| known.withheld().is_some_and(Withheld::is_lost)));
+    /// Its container is not at this address any more, also if it still runs: another one may be. What waits for an answer
+    /// must not be sent there again.
+    fn part(&self) {
+        self.cells.lose(true);
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn behind(endpoint: &EndpointState) -> Option<ContainerStatus> {
 
 /// How an endpoint is whose container gets no requests: a word and why. `None`: as far as the engine knows it may.
 pub(super) fn withheld(endpoint: &EndpointState) -> Option<(&'static str, String)> {
-    let withheld = endpoint.container.as_ref()?.withheld()?;
+    let withheld = endpoint.withheld()?;
     Some((word(withheld), withheld.to_string()))
 }
 
@@ -127,6 +127,7 @@ fn word(withheld: Withheld) -> &'static str {
         Withheld::NotRunning(Run::Restarting) => "restarting",
         Withheld::NotRunning(Run::Stopping) => "stopping",
         Withheld::NotRunning(Run::Exited { .. } | Run::Removed) => "exited",
+        Withheld::Unsure => "down",
         Withheld::NotHealthy(Health::Unhealthy | Health::Healthy) => "unhealthy",
     }
 }

@@ -18,8 +18,11 @@ use crate::domain::container::{Engine, Sighting, Site};
 
 /// The wait before the first new attempt; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait for a socket of this machine: to try one costs next to nothing, and an engine that is back gives
+/// addresses away again before it is heard.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait for an engine elsewhere.
+const LONGEST_WAIT_AFAR: Duration = Duration::from_secs(15);
 /// A session that lasted this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -63,6 +66,10 @@ impl Watch {
     /// Watches for ever: an engine may come back after any time.
     pub(super) async fn run(mut self) {
         let mut wait = FIRST_WAIT;
+        let longest = match &self.address {
+            Address::Unix(_) => LONGEST_WAIT,
+            Address::Tcp(_) => LONGEST_WAIT_AFAR,
+        };
         loop {
             let began = self.clock.now();
             match session::hold(&mut self).await {
@@ -75,7 +82,7 @@ impl Watch {
                 wait = FIRST_WAIT;
             }
             self.clock.sleep_until(now + jittered(wait)).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            wait = (wait * 2).min(longest);
         }
     }
 

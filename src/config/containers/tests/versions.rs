@@ -11,6 +11,7 @@ fn containers(text: &str) -> Vec<Container> {
         let run = match rest.trim_start_matches(|c: char| c.is_ascii_digit()) {
             "" => Run::Running,
             "x" => Run::Exited { code: 0, out_of_memory: false },
+            "f" => Run::Exited { code: 1, out_of_memory: false },
             "c" => Run::Created,
             "p" => Run::Paused,
             other => panic!("{other} is no state"),
@@ -30,6 +31,9 @@ fn the_version_that_came_last_is_wanted() {
         ("a new version", "v1@1 v2@2", ("v1", "v1", vec!["v1"]), "v2"),
         ("a new version that is not started", "v1@1 v2@2c", ("v1", "v1", vec!["v1"]), "v1"),
         ("a new version that ended at once", "v1@1 v2@2x", ("v1", "v1", vec!["v1"]), "v1"),
+        ("a new version that failed at once", "v1@1 v2@2f", ("v1", "v1", vec!["v1"]), "v2"),
+        ("an old version that failed long ago", "v1@2 v0@1f", ("v1", "v1", vec!["v1"]), "v1"),
+        ("what failed before the first start", "v1@1f v2@2", ("", "", vec![]), "v2"),
         ("the old one is scaled up", "v1@1 v2@2 v1@3", ("v2", "v2", vec!["v2"]), "v2"),
         ("more of the canary", "v1@1 v2@2 v2@3", ("v1", "v2", vec!["v1", "v2"]), "v2"),
         ("the canary is stopped, not removed", "v1@1 v2@2x", ("v1", "v2", vec!["v1", "v2"]), "v2"),
