@@ -168,7 +168,8 @@ async fn an_endpoint_says_how_its_container_is_and_why_it_gets_nothing() {
             "ended for want of memory (exit code 137)",
         ),
     ] {
-        let world = World::of(&[(Container { run, health, ..container("web-1", "a1b2") }, 9001)]);
+        let mut world = World::of(&[(container("web-1", "a1b2"), 9001)]);
+        world.see(&[(Container { run, health, ..container("web-1", "a1b2") }, 9001)], Vec::new());
         let status = describe::status(&world.control);
         let endpoint = &status.services[0].versions[0].endpoints[0];
         assert_eq!(

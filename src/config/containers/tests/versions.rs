@@ -56,6 +56,17 @@ fn the_version_that_came_last_is_wanted() {
 }
 
 #[test]
+fn a_container_that_was_never_started_makes_no_service() {
+    for (seen, served) in [("v1@1c", false), ("v1@1", true), ("v1@1x", true), ("v1@1c v2@2", true)] {
+        let desired = Containers::default().desired(&file(""), &sighting(containers(seen)), &BTreeMap::new());
+        assert_eq!(desired.spec.services.contains_key("web"), served, "{seen}");
+    }
+    let known = of_web(standing("v1", "v1", &["v1"]));
+    let desired = Containers::default().desired(&file(""), &sighting(containers("v1@1c")), &known);
+    assert!(desired.spec.services.contains_key("web"), "users know it");
+}
+
+#[test]
 fn versions_of_the_config_were_always_there() {
     let file = file("[services.web.versions]\nv1.endpoints = ['a:1']");
     let mut merge = Containers::default();
