@@ -46,7 +46,8 @@ fn shown(args: &Args, look: Look) -> Result<String, Failure> {
 
 fn render(page: &RolloutPage, service: Option<&str>, look: Look) -> String {
     if page.rollouts.is_empty() {
-        return "no rollouts yet; change `release` to start one\n".to_owned();
+        return "no rollouts yet; the first starts when another version is wanted than users have\n"
+            .to_owned();
     }
     let mut grid = Grid::new(&[
         ("SERVICE", Align::Left),

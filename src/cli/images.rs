@@ -45,7 +45,7 @@ fn shown(args: &Args, look: Look) -> Result<String, Failure> {
 
 fn render_all(all: &AllImages, look: Look) -> String {
     if all.services.is_empty() {
-        return "no services; add one to the config, then: adit reload\n".to_owned();
+        return "no services: neither the config nor a container names one\n".to_owned();
     }
     all.services.iter().map(|service| render(service, look)).collect::<Vec<_>>().join("\n")
 }

@@ -40,7 +40,11 @@ pub(super) fn render(status: &Status, look: Look) -> String {
         out.push_str(&render_service(service, look));
     }
     if status.services.is_empty() {
-        out.push_str("\nno services; add one to the config, then: adit reload\n");
+        let how = match &status.docker {
+            Some(_) => "start a container with the label adit.service, or add one to the config",
+            None => "add one to the config, then: adit reload",
+        };
+        out.push_str(&format!("\nno services; {how}\n"));
     }
     out
 }

@@ -291,7 +291,7 @@ adit 0.1.0 · 0.0.0.0:8080 · generation 12 · since 2024-05-01 08:00:00 UTC
   problem  container web-3: label adit.prot: there is no such label
   note     service web: the config's hosts count
 
-no services; add one to the config, then: adit reload
+no services; start a container with the label adit.service, or add one to the config
 ";
     let shown = render(&status, PLAIN);
     assert_eq!(shown, expected, "\n{shown}");

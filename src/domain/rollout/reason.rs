@@ -199,7 +199,7 @@ impl fmt::Display for Reason {
             Self::CanaryLost => f.write_str("canary has no ready endpoint; weight 0 until it has"),
             Self::CanaryBack => f.write_str("canary has a ready endpoint again"),
             Self::StableLost => f.write_str(
-                "stable has no ready endpoint; the weight stays, `adit promote --full` sends all to the canary",
+                "stable has no ready endpoint; the step stays until it is judged, `adit promote --full` makes the canary stable",
             ),
             Self::StableBack => f.write_str("stable has a ready endpoint again"),
             Self::VerdictSuccessful => f.write_str("canary is no worse than stable"),
@@ -252,7 +252,7 @@ impl fmt::Display for Refused {
             Self::NoRollout { stable, aborted: None } => {
                 write!(
                     f,
-                    "no rollout is under way, {stable} has all traffic; change `release` to start one, or `adit undo` to go back from the last"
+                    "no rollout is under way, {stable} has all traffic; another version that is wanted starts one, or `adit undo` to go back from the last"
                 )
             }
             Self::NoRollout { stable, aborted: Some(version) } => write!(

@@ -72,7 +72,7 @@ fn a_refusal_says_what_is_and_what_to_do_instead() {
     let refused = machine.operator(at(0), Operator::Promote).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "no rollout is under way, v1 has all traffic; change `release` to start one, or `adit undo` to go back from the last"
+        "no rollout is under way, v1 has all traffic; another version that is wanted starts one, or `adit undo` to go back from the last"
     );
     let v9 = version("v9");
     let retry = Operator::Retry { version: Some(&v9), plan: &plan(), salt: (0, 0) };
