@@ -85,7 +85,7 @@ pub(super) async fn run(
 ) {
     let mut accepting = JoinSet::new();
     for (listener, socket) in listeners {
-        accepting.spawn_local(accept(worker.clone(), Rc::new(listener), socket, phase.clone()));
+        accepting.spawn_local(accept(worker.clone(), Rc::new(listener), socket));
     }
     let mut house = JoinSet::new();
     house.spawn_local(keep_house_always(worker.clone()));
@@ -176,12 +176,13 @@ impl Worker {
 
     fn begin_drain(&self, drain: Duration) {
         self.draining.set(true);
-        self.leaving.notify_waiters();
         // The other half is for their goodbyes, and for the requests in flight.
         self.tunnels.end_all(self.clock.now(), drain / 2);
         for life in self.connections.borrow().values() {
             life.end(Ending::Gently);
         }
+        // Last: once a listener is closed, every connection knows that it goes.
+        self.leaving.notify_waiters();
     }
 
     /// Whether no more clients may connect; they wait in the kernel's queue. Workers may look at the same moment, and so take
@@ -235,20 +236,21 @@ fn turn_away(stream: &TcpStream) {
 }
 
 /// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
-async fn accept(
-    worker: Rc<Worker>,
-    listener: Rc<Listener>,
-    socket: TcpListener,
-    mut phase: watch::Receiver<Phase>,
-) {
+async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: TcpListener) {
     let mut lacking = false;
     loop {
         while worker.is_full() {
             worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
         }
-        let accepted = tokio::select! {
-            accepted = socket.accept() => Some(accepted),
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => poll_again(pin!(socket.accept())).await,
+        // In this order: what begins after the look is heard of.
+        let leaving = worker.draining_began();
+        let accepted = if worker.is_draining() {
+            poll_again(pin!(socket.accept())).await
+        } else {
+            tokio::select! {
+                accepted = socket.accept() => Some(accepted),
+                () = leaving => poll_again(pin!(socket.accept())).await,
+            }
         };
         match accepted {
             Some(Ok((stream, peer))) => {
