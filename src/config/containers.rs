@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use super::spec::{Build, ServiceSpec, Spec, VersionSpec};
 use crate::domain::container::{Container, Sighting};
-use crate::domain::{ServiceName, Timestamp, VersionName};
+use crate::domain::{ServiceName, VersionName};
 use merging::Merging;
 use reading::Asked;
 
@@ -65,12 +65,6 @@ pub struct Desired {
     pub placed: BTreeMap<String, Placed>,
     /// Why each other container that asks to be served is not, by its id.
     pub left_out: BTreeMap<String, String>,
-    /// When each version came, of the services that have containers: the oldest of its containers was created then.
-    /// Versions of the config came at the beginning of time.
-    pub came: BTreeMap<ServiceName, BTreeMap<VersionName, Timestamp>>,
-    /// Services of which nothing was recorded and whose first version is wanted now: as soon as it is recorded as stable
-    /// there is a later one to release, so ask again.
-    pub unsettled: BTreeSet<ServiceName>,
     /// Services that neither the config nor a container names any more: they stay as they were, without endpoints, until
     /// they are forgotten ([`Containers::forget`]).
     pub lingering: BTreeSet<ServiceName>,

@@ -48,8 +48,6 @@ impl<'a> Merging<'a> {
                 notices: Vec::new(),
                 placed: BTreeMap::new(),
                 left_out: BTreeMap::new(),
-                came: BTreeMap::new(),
-                unsettled: BTreeSet::new(),
                 lingering: BTreeSet::new(),
             },
         }
@@ -183,12 +181,6 @@ impl<'a> Merging<'a> {
             let placed =
                 Placed { service: name.clone(), version: member.version.clone(), address: member.address };
             self.desired.placed.insert(member.reading.container.id.clone(), placed);
-        }
-        if !merged.members.is_empty() {
-            self.desired.came.insert(name.clone(), merged.came.clone());
-        }
-        if merged.is_unsettled {
-            self.desired.unsettled.insert(name.clone());
         }
     }
 

@@ -30,8 +30,6 @@ pub(super) struct Merged<'a> {
     /// `None`: it can't be served yet.
     pub(super) spec: Option<ServiceSpec>,
     pub(super) members: Vec<Member<'a>>,
-    pub(super) came: BTreeMap<VersionName, Timestamp>,
-    pub(super) is_unsettled: bool,
 }
 
 /// Who gets the users.
@@ -39,7 +37,6 @@ struct Choice {
     traffic: Traffic,
     /// The version whose labels say how it is released.
     wanted: VersionName,
-    is_unsettled: bool,
 }
 
 /// Merges what is said of one service.
@@ -48,7 +45,6 @@ pub(super) fn merge<'a>(subject: Subject<'_, 'a>, outlook: Outlook<'_>, report: 
     let members = members::gather(readings, file, standing, outlook, report);
     let versions = versions(subject, &members);
     let arrivals = arrivals(file, &members);
-    let came = arrivals.iter().map(|(name, arrival)| (name.clone(), arrival.came)).collect();
     let Some(choice) = choose(subject, &versions, &arrivals, report) else {
         for member in &members {
             report.goes_with_service(
@@ -56,7 +52,7 @@ pub(super) fn merge<'a>(subject: Subject<'_, 'a>, outlook: Outlook<'_>, report: 
                 "its service waits for the version that the config releases",
             );
         }
-        return Merged { spec: None, members: Vec::new(), came, is_unsettled: false };
+        return Merged { spec: None, members: Vec::new() };
     };
     let treated = match file {
         Some(file) => {
@@ -69,7 +65,7 @@ pub(super) fn merge<'a>(subject: Subject<'_, 'a>, outlook: Outlook<'_>, report: 
         }
     };
     let spec = treated.map(|spec| ServiceSpec { versions, traffic: choice.traffic, ..spec });
-    Merged { spec, members, came, is_unsettled: choice.is_unsettled }
+    Merged { spec, members }
 }
 
 /// Every version: of the config, of containers, and those that are remembered.
@@ -152,8 +148,7 @@ fn choose(
         Some(file) if file.release_by == ReleaseBy::Config => &file.traffic,
         Some(_) | None => {
             let wanted = wanted(arrivals, standing)?;
-            let traffic = Traffic::Release(wanted.version.clone());
-            return Some(Choice { traffic, is_unsettled: wanted.is_unsettled, wanted: wanted.version });
+            return Some(Choice { traffic: Traffic::Release(wanted.clone()), wanted });
         }
     };
     let missing: Vec<&VersionName> = match traffic {
@@ -164,7 +159,6 @@ fn choose(
     let release = |version: &VersionName| Choice {
         traffic: Traffic::Release(version.clone()),
         wanted: version.clone(),
-        is_unsettled: false,
     };
     match (missing, traffic) {
         (None, Traffic::Release(version)) => {
@@ -173,7 +167,7 @@ fn choose(
         }
         (None, Traffic::Weights(weights)) => {
             let wanted = weights.first().map(|(version, _)| version.clone())?;
-            Some(Choice { traffic: traffic.clone(), wanted, is_unsettled: false })
+            Some(Choice { traffic: traffic.clone(), wanted })
         }
         (Some(missing), _) => {
             let known = standing.stable.as_ref().filter(|stable| versions.contains_key(*stable));

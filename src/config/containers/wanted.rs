@@ -17,26 +17,15 @@ pub(super) struct Arrival {
     pub(super) has_failed: bool,
 }
 
-/// The wanted version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) version: VersionName,
-    /// Whether a later one is to be released as soon as this one is recorded as what users have.
-    pub(super) is_unsettled: bool,
-}
-
-/// Which version is wanted; `None`: there is none.
-pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Standing) -> Option<Wanted> {
-    let settled = |version: &VersionName| Wanted { version: version.clone(), is_unsettled: false };
+/// Which version is wanted; `None`: there is none. Of a service that nothing is recorded of it is the first that lives: once
+/// that is recorded as what users have, a later one is wanted, to be released.
+pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Standing) -> Option<VersionName> {
     let order = |(name, arrival): &(&VersionName, &Arrival)| (arrival.came, (*name).clone());
     let last = arrivals.iter().max_by_key(order).map(|(name, _)| name);
     let Some(stable) = standing.stable.as_ref().filter(|stable| is_there(stable, arrivals, standing)) else {
-        let live = || arrivals.iter().filter(|(_, arrival)| arrival.is_live);
+        let live = arrivals.iter().filter(|(_, arrival)| arrival.is_live);
         // Users have it: nobody would have started another one beside it otherwise.
-        let first = live().min_by_key(order).map(|(name, _)| name);
-        let latest = live().max_by_key(order).map(|(name, _)| name);
-        let version = first.or(last)?.clone();
-        return Some(Wanted { is_unsettled: first != latest, version });
+        return live.min_by_key(order).map(|(name, _)| name).or(last).cloned();
     };
     let was_wanted = |name: &VersionName| standing.wanted.as_ref() == Some(name);
     // What users have does not come anew when its containers are made anew: beside a version that was wanted in its place,
@@ -50,7 +39,7 @@ pub(super) fn wanted(arrivals: &BTreeMap<VersionName, Arrival>, standing: &Stand
     };
     let candidates =
         arrivals.iter().filter(|(name, arrival)| counts(name, arrival) && !(beside && *name == stable));
-    Some(settled(candidates.max_by_key(order).map_or(stable, |(name, _)| name)))
+    Some(candidates.max_by_key(order).map_or(stable, |(name, _)| name).clone())
 }
 
 /// Whether a version has containers, or is remembered.
