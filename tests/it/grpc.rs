@@ -54,10 +54,15 @@ impl Part {
         self.wait_until_said(&format!("now {line}"), 1);
     }
 
-    /// Tells it to end, and what it says last.
-    fn finish(mut self) -> Value {
+    /// Tells it to end.
+    fn end(&mut self) {
         drop(self.stdin.take());
         assert!(self.child.wait().expect("it ends").success(), "{:?}", self.lines());
+    }
+
+    /// Tells it to end, and what it says last.
+    fn finish(mut self) -> Value {
+        self.end();
         let last = until("its last line", || self.lines().last().cloned(), String::new);
         serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error}: {last}"))
     }
@@ -241,7 +246,9 @@ fn a_cancelled_call_is_cancelled_at_the_endpoint_too() {
         return;
     }
     let (server, adit) = one_server();
-    run(&adit, &["cancel"]);
+    let mut call = client(&adit, &["cancel"]);
+    server.part.wait_until_said("hanging without deadline", 1);
+    call.end();
     server.part.wait_until_said("cancelled", 1);
     let lines = wait_until_logged(&adit, "CANCELLED", 1);
     assert_eq!((&lines[0]["status"], &lines[0]["error"]), (&499.into(), &Value::Null));

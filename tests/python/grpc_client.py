@@ -128,9 +128,12 @@ def deadline():
 
 
 def cancel():
+    """Cancels when it is told to by the end of stdin: a server that had no time to go on after its last message would not even
+    learn that there was a call."""
     with channel() as c:
         call = c.unary_stream("/test.Echo/ServerStream")(b"2", metadata=(("x-hang", "1"),))
         equal((next(call), next(call)), (b"0", b"1"))
+        sys.stdin.read()
         call.cancel()
         equal(call.code(), grpc.StatusCode.CANCELLED)
 
