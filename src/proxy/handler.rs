@@ -12,9 +12,9 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::{Either, Empty};
-use hyper::body::Incoming;
 
 use super::answer::{Answer, Download, Silence};
+use super::client::body::ClientBody;
 use super::client::life::Ending;
 use super::client::who::Client;
 use super::endpoint::forward::{Connections, Destination};
@@ -46,7 +46,7 @@ type Given = Either<Answer, Empty<Bytes>>;
 pub(super) fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> impl Future<Output = Result<Response<Given>, Infallible>> {
     // Not `async`: the request would be part of the state twice.
     let (parts, body) = request.into_parts();
@@ -57,7 +57,7 @@ async fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
     parts: Box<Parts>,
-    body: Incoming,
+    body: ClientBody,
 ) -> Result<Response<Given>, Infallible> {
     let listener = client.listener.clone();
     let mut exchange = Exchange::begin(worker, client, &parts, !body.is_end_stream());
@@ -93,7 +93,7 @@ struct Found {
 async fn serve(
     exchange: &mut Exchange,
     mut parts: Box<Parts>,
-    body: Incoming,
+    body: ClientBody,
 ) -> Result<Response<Download>, Refusal> {
     exchange.read_call(&mut parts.headers)?;
     let Some(deadline) = exchange.deadline() else { return serve_at_leisure(exchange, parts, body).await };
@@ -108,7 +108,7 @@ async fn serve(
 async fn serve_at_leisure(
     exchange: &mut Exchange,
     mut parts: Box<Parts>,
-    body: Incoming,
+    body: ClientBody,
 ) -> Result<Response<Download>, Refusal> {
     let found = find(exchange, &mut parts, body.size_hint().lower()).await?;
     let assignment = choose_version(exchange, &found, &parts.headers)?;
@@ -235,7 +235,7 @@ fn choose_version(
 fn prepare(
     exchange: &mut Exchange,
     mut parts: Box<Parts>,
-    body: Incoming,
+    body: ClientBody,
     service: &ServiceView,
     aid: Aid,
 ) -> Outbound {

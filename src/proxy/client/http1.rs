@@ -10,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use super::body::ClientBody;
 use super::drive::{drive, or_told};
 use super::life::Ending;
 use super::socket::ClientSocket;
@@ -55,8 +56,9 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, mut socket: Cl
 async fn serve_awake(worker: Rc<Worker>, client: Rc<Client>, socket: ClientSocket) -> Left {
     let life = client.life.clone();
     let (served, asker) = (worker.clone(), client.clone());
-    let service =
-        service_fn(move |request: Request<Incoming>| handle(served.clone(), asker.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        handle(served.clone(), asker.clone(), request.map(ClientBody::Http1))
+    });
     let head = usize::try_from(life.limits().header_bytes).unwrap_or(BUFFER);
     let mut builder = http1::Builder::new();
     // hyper's own limit on the time of heads also ends idle connections; `Life` tells the two apart.

@@ -10,6 +10,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use super::body::ClientBody;
 use super::drive::drive;
 use super::life::Life;
 use super::socket::ClientSocket;
@@ -36,8 +37,9 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, socket: Client
     let life = client.life.clone();
     life.speaks_http2();
     let streams = Streams { worker: worker.clone(), life: life.clone() };
-    let service =
-        service_fn(move |request: Request<Incoming>| handle(worker.clone(), client.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        handle(worker.clone(), client.clone(), request.map(ClientBody::Http2))
+    });
     let limits = life.limits();
     let mut connection = http2::Builder::new(streams)
         .timer(TokioTimer::new())

@@ -1,5 +1,6 @@
 //! The clients' side: the sockets that they connect to, what a connection speaks, how long it may live.
 
+pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod crowd;
 pub(crate) mod descriptors;

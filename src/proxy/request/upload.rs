@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::headers::without_managed_trailers;
 use super::size::of_trailers;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::proxy::alarm::Alarm;
+use crate::proxy::client::body::ClientBody;
 use crate::proxy::fault::{AttemptError, ClientFault};
 
 /// A client that owes the next piece for so long is late.
@@ -50,7 +50,7 @@ pub(crate) struct Upload {
 }
 
 struct Flow {
-    incoming: Incoming,
+    incoming: ClientBody,
     alarm: Alarm,
     keep: Keep,
     haste: Haste,
@@ -96,7 +96,7 @@ pub(crate) enum Repeat {
 }
 
 impl Upload {
-    pub(crate) fn new(incoming: Incoming, bounds: Bounds, clock: &Clock) -> Rc<Self> {
+    pub(crate) fn new(incoming: ClientBody, bounds: Bounds, clock: &Clock) -> Rc<Self> {
         let keep = if bounds.kept > 0 { Keep::All(Vec::new()) } else { Keep::Nothing };
         Rc::new(Self {
             clock: clock.clone(),

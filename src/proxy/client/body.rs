@@ -1,0 +1,46 @@
+//! The body of a client's request, whichever protocol it comes over.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// The body of a client's request as it comes.
+pub(crate) enum ClientBody {
+    Http1(Incoming),
+    Http2(Incoming),
+}
+
+/// It broke off, or broke the rules of its protocol: its client's doing either way.
+pub(crate) struct BrokenBody;
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BrokenBody;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        match &mut *self {
+            Self::Http1(body) | Self::Http2(body) => {
+                let polled = Pin::new(body).poll_frame(cx);
+                polled.map(|frame| frame.map(|frame| frame.map_err(|_| BrokenBody)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) | Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) | Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
