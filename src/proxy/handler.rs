@@ -139,7 +139,7 @@ async fn serve_at_leisure(
         // After a 101 no other request can have it.
         connections: if protocol.is_some() { Connections::Own } else { Connections::Any },
     };
-    let mut response = rescue::ask(exchange, &to, outbound, aid).await?;
+    let mut response = rescue::ask(exchange, &to, &mut outbound, aid).await?;
     suit_to_stream(exchange, &mut response, to.timeouts.stream_idle);
     // Ours, whatever the endpoint's is: its framing ends with its connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;

@@ -57,14 +57,14 @@ pub(crate) enum Connections {
 
 /// Why an endpoint gave no answer.
 enum Failed {
-    /// Nobody was there; the request is here for another endpoint.
-    Refused(Box<Outbound>),
-    /// It saw nothing of the request, which is here for another endpoint.
-    Unseen(AttemptError, Box<Outbound>),
-    /// It was lost before it answered, and another endpoint may have this.
-    Lost(Box<Outbound>),
-    /// A new connection died with it, and it is safe to repeat: here it is.
-    Unheard(Box<Outbound>),
+    /// Nobody was there: another endpoint may have the request.
+    Refused,
+    /// It saw nothing of the request, which another endpoint may have.
+    Unseen(AttemptError),
+    /// It was lost before it answered, and another endpoint may have the request.
+    Lost,
+    /// A new connection died with it, and it is safe to repeat.
+    Unheard,
     /// It may have begun to work on it.
     Finally(AttemptError),
 }
@@ -76,7 +76,7 @@ type Answered = (Response<Received>, Connection);
 pub(crate) async fn forward(
     exchange: &mut Exchange,
     to: &Destination,
-    mut outbound: Outbound,
+    outbound: &mut Outbound,
     tries: &mut Tries,
 ) -> Result<Response<Download>, AttemptError> {
     let rule = &to.service.policy.retry;
@@ -91,29 +91,30 @@ pub(crate) async fn forward(
                 exchange.answered(&response);
                 return Ok(to.answer(response, connection, pool));
             }
-            Err(Failed::Finally(error)) => (error, None),
-            Err(Failed::Lost(again)) => {
+            Err(Failed::Finally(error)) => (error, false),
+            Err(Failed::Lost) => {
                 exchange.left_alone();
                 tries.was_none();
-                (outbound, last) = (*again, AttemptError::Lost);
+                last = AttemptError::Lost;
                 continue;
             }
-            Err(Failed::Refused(again)) => {
-                let may = rule.on.connect && rule.attempts > 1;
+            Err(Failed::Refused) => {
                 tries.was_none();
-                (AttemptError::Refused, may.then_some(again))
+                (AttemptError::Refused, rule.on.connect && rule.attempts > 1)
             }
-            Err(Failed::Unseen(error, again)) => (error, rule.on.connect.then_some(again)),
-            Err(Failed::Unheard(again)) => {
+            Err(Failed::Unseen(error)) => (error, rule.on.connect),
+            Err(Failed::Unheard) => {
                 let may = tries.may_go_on(rule)
                     && to.pick(&exchange.worker, &tries.endpoints).is_some()
                     && to.spend(exchange);
-                (AttemptError::Terminated, may.then_some(again))
+                (AttemptError::Terminated, may)
             }
         };
         exchange.failed(error);
-        let Some(again) = again else { return Err(error) };
-        (outbound, last) = (*again, error);
+        if !again {
+            return Err(error);
+        }
+        last = error;
     }
     if matches!(last, AttemptError::NoEndpoint | AttemptError::Lost) {
         exchange.failed(last);
@@ -155,7 +156,7 @@ impl Destination {
         &self,
         exchange: &mut Exchange,
         pool: &Pool,
-        mut outbound: Outbound,
+        outbound: &mut Outbound,
         tries: &Tries,
     ) -> Result<Answered, Failed> {
         outbound.name_host(pool);
@@ -173,68 +174,54 @@ impl Destination {
             upload: outbound.upload.clone(),
         };
         // Of those that carry many none has been left alone for long: they are as good as new.
-        if self.connections.is_new(pool) || self.service.policy.connection.proxy_protocol.is_some() {
-            return Box::pin(self.send_on_new(exchange, pool, outbound, &patience)).await;
+        if !self.connections.is_new(pool)
+            && self.service.policy.connection.proxy_protocol.is_none()
+            && let ControlFlow::Break(outcome) = Self::send_on_open(exchange, pool, outbound, &patience).await
+        {
+            return outcome;
         }
-        match Self::send_on_open(exchange, pool, outbound, &patience).await {
-            ControlFlow::Break(outcome) => outcome,
-            ControlFlow::Continue(outbound) => {
-                // Boxed: most requests need no new connection, and all carry this function's state.
-                Box::pin(self.send_on_new(exchange, pool, outbound, &patience)).await
-            }
-        }
+        // Boxed: most requests need no new connection, and all carry this function's state.
+        Box::pin(self.send_on_new(exchange, pool, outbound, &patience)).await
     }
 
-    /// Continues with a request that wants a new connection.
+    /// Continues if the request wants a new connection.
     async fn send_on_open(
         exchange: &mut Exchange,
         pool: &Pool,
-        mut outbound: Outbound,
+        outbound: &mut Outbound,
         patience: &Patience<'_>,
-    ) -> ControlFlow<Result<Answered, Failed>, Outbound> {
+    ) -> ControlFlow<Result<Answered, Failed>> {
         while let Some(mut connection) = pool.take(patience.clock()) {
-            let (spare, left) = (outbound.spare(outbound.left.on_stale, pool), outbound.left);
-            let (error, mut spare) = match connection.send(outbound, patience).await {
+            let error = match connection.send(outbound, patience).await {
                 Ok(response) => return ControlFlow::Break(Ok((response, connection))),
-                // It closed between two requests: no attempt at all.
-                Err(SendError::NotSent(unsent)) => {
-                    outbound = Outbound::restore(*unsent, patience, left);
-                    continue;
-                }
                 // The connection was closed over what somebody else had sent on it.
-                Err(SendError::Failed(AttemptError::Scolded)) if left.on_stale > 0 => {
-                    match spare.filter(Outbound::is_whole) {
-                        Some(spare) => (SendError::Unheard, spare),
-                        None => return ControlFlow::Break(Err(Failed::Finally(AttemptError::Scolded))),
+                Err(SendError::Failed(AttemptError::Scolded)) if outbound.left.on_stale > 0 => {
+                    if !outbound.is_whole() {
+                        return ControlFlow::Break(Err(Failed::Finally(AttemptError::Scolded)));
                     }
+                    SendError::Unheard
                 }
-                Err(SendError::Failed(error)) => return ControlFlow::Break(Err(Failed::Finally(error))),
-                Err(error) => match spare.filter(|spare| spare.may_follow(&error, left.on_stale)) {
-                    Some(spare) => (error, spare),
-                    None => return ControlFlow::Break(Err(elsewhere(&error, None, patience))),
-                },
+                Err(error) if outbound.may_follow(&error, outbound.left.on_stale) => error,
+                Err(error) => return ControlFlow::Break(Err(finally(&error, patience))),
             };
             match error {
-                SendError::Unheard => spare.left = left.after_a_death(),
-                SendError::Lost => return ControlFlow::Break(Err(elsewhere(&error, Some(spare), patience))),
-                // The same: it closed between two requests.
-                SendError::Closing => {
-                    outbound = spare;
-                    continue;
-                }
-                SendError::Refused | SendError::NotSent(_) | SendError::Failed(_) => {}
+                // It closed between two requests: no attempt at all.
+                SendError::NotSent | SendError::Closing => continue,
+                SendError::Unheard => outbound.left = outbound.left.after_a_death(),
+                SendError::Lost => return ControlFlow::Break(Err(outbound.leaves())),
+                SendError::Refused | SendError::Failed(_) => {}
             }
             exchange.repeats();
-            return ControlFlow::Continue(spare);
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(outbound)
+        ControlFlow::Continue(())
     }
 
     async fn send_on_new(
         &self,
         exchange: &mut Exchange,
         pool: &Pool,
-        outbound: Outbound,
+        outbound: &mut Outbound,
         patience: &Patience<'_>,
     ) -> Result<Answered, Failed> {
         let began = patience.clock().now();
@@ -246,29 +233,29 @@ impl Destination {
         let took = patience.clock().now() - began;
         let mut connection = match connected {
             Some(Ok(connection)) if !pool.is_lost() => connection,
-            None | Some(Ok(_)) => return Err(Failed::Lost(Box::new(outbound))),
-            Some(Err(AttemptError::Refused)) if took < AT_ONCE => {
-                return Err(Failed::Refused(Box::new(outbound)));
-            }
-            Some(Err(error)) => return Err(Failed::Unseen(error, Box::new(outbound))),
+            None | Some(Ok(_)) => return Err(Failed::Lost),
+            Some(Err(AttemptError::Refused)) if took < AT_ONCE => return Err(Failed::Refused),
+            Some(Err(error)) => return Err(Failed::Unseen(error)),
         };
         exchange.connected(took);
         let view = exchange.worker.view();
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
-            return Err(Failed::Unseen(AttemptError::NoEndpoint, Box::new(outbound)));
+            return Err(Failed::Unseen(AttemptError::NoEndpoint));
         }
-        let (spare, left) = (outbound.spare(outbound.left.elsewhere, pool), outbound.left);
         match connection.send(outbound, patience).await {
             Ok(response) => Ok((response, connection)),
-            Err(SendError::NotSent(unsent)) => {
-                let again = Box::new(Outbound::restore(*unsent, patience, left));
-                Err(Failed::Unseen(AttemptError::Terminated, again))
-            }
-            Err(SendError::Failed(error)) => Err(Failed::Finally(error)),
-            Err(unheard) => {
-                let again = spare.filter(|spare| spare.may_follow(&unheard, left.elsewhere));
-                Err(elsewhere(&unheard, again, patience))
-            }
+            Err(error) if outbound.may_follow(&error, outbound.left.elsewhere) => Err(match error {
+                SendError::Lost => outbound.leaves(),
+                SendError::NotSent | SendError::Closing | SendError::Refused => {
+                    Failed::Unseen(AttemptError::Terminated)
+                }
+                SendError::Unheard if patience.unheard() == AttemptError::Terminated => {
+                    outbound.left = outbound.left.after_a_death();
+                    Failed::Unheard
+                }
+                SendError::Unheard | SendError::Failed(_) => finally(&error, patience),
+            }),
+            Err(error) => Err(finally(&error, patience)),
         }
     }
 
@@ -298,21 +285,21 @@ impl Destination {
     }
 }
 
-/// The endpoint has no answer to a request, but its user need not see that.
-fn elsewhere(why: &SendError, again: Option<Outbound>, patience: &Patience<'_>) -> Failed {
-    match (why, patience.unheard(), again) {
-        (SendError::Lost, _, Some(mut again)) => {
-            again.left.moves = again.left.moves.saturating_sub(1);
-            Failed::Lost(Box::new(again))
-        }
-        (SendError::Lost, _, None) => Failed::Finally(AttemptError::Lost),
-        (SendError::Closing | SendError::Refused, _, Some(again)) => {
-            Failed::Unseen(AttemptError::Terminated, Box::new(again))
-        }
-        (_, AttemptError::Terminated, Some(mut again)) => {
-            again.left = again.left.after_a_death();
-            Failed::Unheard(Box::new(again))
-        }
-        (_, error, _) => Failed::Finally(error),
+impl Outbound {
+    /// Its endpoint was lost, and another one may have it.
+    fn leaves(&mut self) -> Failed {
+        self.left.moves = self.left.moves.saturating_sub(1);
+        Failed::Lost
     }
+}
+
+/// What it comes to when it may not be sent again.
+fn finally(error: &SendError, patience: &Patience<'_>) -> Failed {
+    Failed::Finally(match error {
+        SendError::Failed(error) => *error,
+        SendError::Lost => AttemptError::Lost,
+        SendError::NotSent | SendError::Closing | SendError::Refused | SendError::Unheard => {
+            patience.unheard()
+        }
+    })
 }

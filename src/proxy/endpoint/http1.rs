@@ -150,7 +150,7 @@ impl Connection {
             match patience.wait(alarm, answer).await? {
                 Ok(response) => self.accept(response),
                 Err(mut error) => match error.take_message() {
-                    Some(request) => Err(SendError::NotSent(Box::new(request))),
+                    Some(_) => Err(SendError::NotSent),
                     None => Err(self.failed(&error.into_error(), patience, before)),
                 },
             }

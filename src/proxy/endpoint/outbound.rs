@@ -6,16 +6,17 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 
-use super::patience::Patience;
 use super::pool::{Pool, SendError};
 use crate::proxy::request::upload::{KEPT, Repeat, RequestBody, Upload};
 
-/// A request, ready for an endpoint.
+/// A request, ready for an endpoint. Stays here while it is sent: whoever sends it borrows it.
 pub(crate) struct Outbound {
     /// Boxed: it passes through many hands.
-    parts: Box<Parts>,
+    pub(super) parts: Box<Parts>,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) left: Repeats,
+    /// Its client named no host, so the endpoint is called by its own name.
+    nameless: bool,
 }
 
 /// How often a request may still be sent again when an endpoint may have seen it; never if that is not safe.
@@ -35,6 +36,16 @@ const REPEATS: u8 = 3;
 const MOVES: u8 = 2;
 
 impl Repeats {
+    /// For another version, once; and again if its endpoint is lost.
+    pub(super) fn for_another_version(self) -> Self {
+        Self { on_stale: 0, elsewhere: 0, ..self }
+    }
+
+    /// For another attempt of the same version: what goes wrong then is not repeated from here.
+    pub(super) fn for_another_attempt(self) -> Self {
+        Self { elsewhere: 0, ..self }
+    }
+
     /// A connection died with it.
     pub(super) fn after_a_death(self) -> Self {
         let [on_stale, elsewhere] = [self.on_stale, self.elsewhere].map(|left| left.saturating_sub(1));
@@ -49,23 +60,11 @@ impl Outbound {
             Repeat::Possible => Repeats { on_stale: REPEATS, elsewhere: REPEATS, moves: MOVES },
             Repeat::Never => Repeats { on_stale: 0, elsewhere: 0, moves: 0 },
         };
-        Self { parts, upload, left }
-    }
-
-    /// A second copy, for another version; it may be sent once, unless its endpoint is lost.
-    pub(crate) fn only_copy(&self) -> Self {
-        let left = Repeats { on_stale: 0, elsewhere: 0, ..self.left };
-        Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
+        Self { parts, upload, left, nameless: false }
     }
 
     pub(crate) fn headers(&mut self) -> &mut HeaderMap {
         &mut self.parts.headers
-    }
-
-    /// A second copy, for another attempt of the same version: what goes wrong then is not repeated from here.
-    pub(crate) fn another(&self) -> Self {
-        let left = Repeats { elsewhere: 0, ..self.left };
-        Self { parts: self.parts.clone(), upload: self.upload.clone(), left }
     }
 
     /// Whether it may be sent again although an endpoint may have begun to work on it.
@@ -79,35 +78,23 @@ impl Outbound {
         self.is_whole() && self.upload.as_ref().is_none_or(fits)
     }
 
-    /// One that a connection gave back.
-    pub(super) fn restore(unsent: Request<RequestBody>, patience: &Patience<'_>, left: Repeats) -> Self {
-        Self { parts: Box::new(unsent.into_parts().0), upload: patience.upload.clone(), left }
-    }
-
     /// HTTP/1.1 wants a host, and HTTP/2 one with a name. A client of HTTP/1.0 may have named none: then the endpoint is
     /// called by its own name.
     pub(super) fn name_host(&mut self, pool: &Pool) {
         let is_named =
             self.parts.headers.get(HOST).is_some_and(|host| !host.is_empty() || !pool.multiplexes());
-        if !is_named && let Ok(name) = HeaderValue::from_str(&pool.declared) {
+        self.nameless |= !is_named;
+        if self.nameless
+            && let Ok(name) = HeaderValue::from_str(&pool.declared)
+        {
             self.parts.headers.insert(HOST, name);
         }
     }
 
-    /// A second copy, if it may be needed: an endpoint that says what it has not looked at makes any request safe to
-    /// repeat.
-    pub(super) fn spare(&self, repeats: u8, pool: &Pool) -> Option<Self> {
-        (repeats > 0 || self.left.moves > 0 || pool.multiplexes()).then(|| Self {
-            parts: self.parts.clone(),
-            upload: self.upload.clone(),
-            left: self.left,
-        })
-    }
-
-    /// Whether this copy may be sent after the first came to nothing.
+    /// Whether it may be sent again after an attempt came to nothing.
     pub(super) fn may_follow(&self, error: &SendError, repeats: u8) -> bool {
         let safe = match error {
-            SendError::Closing | SendError::Refused | SendError::NotSent(_) => true,
+            SendError::Closing | SendError::Refused | SendError::NotSent => true,
             SendError::Unheard => repeats > 0,
             SendError::Lost => self.left.moves > 0,
             SendError::Failed(_) => false,
@@ -120,8 +107,13 @@ impl Outbound {
         self.upload.as_ref().is_none_or(|upload| upload.can_repeat())
     }
 
-    pub(super) fn request(self) -> Request<RequestBody> {
-        let body = self.upload.as_ref().map_or(RequestBody::Empty, Upload::body);
-        Request::from_parts(*self.parts, body)
+    /// The body from its beginning. A second time only if it [`Self::is_whole`].
+    pub(super) fn body(&self) -> RequestBody {
+        self.upload.as_ref().map_or(RequestBody::Empty, Upload::body)
+    }
+
+    /// A copy, to be made into another form.
+    pub(super) fn request(&self) -> Request<RequestBody> {
+        Request::from_parts(Parts::clone(&self.parts), self.body())
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::connect::{Dial, Speech, in_time};
 use super::forward::Connections;
@@ -21,7 +21,6 @@ use crate::domain::routing::{Endpoint, EndpointId, Protocol};
 use crate::domain::stats::{EndpointCells, EndpointCounts};
 use crate::proxy::alarm::Alarm;
 use crate::proxy::fault::AttemptError;
-use crate::proxy::request::upload::RequestBody;
 
 /// Afterwards a connection is not reused, ±10 %: load spreads to new hosts behind an address.
 pub(super) const AGE: Duration = Duration::from_secs(600);
@@ -59,8 +58,8 @@ enum Way {
 
 /// Why there is no answer.
 pub(crate) enum SendError {
-    /// Not a byte was sent: here is the request again.
-    NotSent(Box<Request<RequestBody>>),
+    /// Not a byte was sent.
+    NotSent,
     /// The endpoint let us know that it did nothing with it, because it closes the connection: any other will do.
     Closing,
     /// The endpoint let us know that it did nothing with it, and takes no more at the moment.
@@ -191,7 +190,7 @@ impl Connection {
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn send(
         &mut self,
-        outbound: Outbound,
+        outbound: &Outbound,
         patience: &Patience<'_>,
     ) -> Result<Response<Received>, SendError> {
         match &mut self.way {

@@ -83,19 +83,26 @@ impl Cause {
 }
 
 /// Asks the version that the request was assigned to, and another one if that has no good answer and the other may.
-pub(crate) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Outbound, aid: Aid) -> Answer {
-    let spare = (aid != Aid::default()).then(|| outbound.only_copy());
+pub(crate) async fn ask(
+    exchange: &mut Exchange,
+    to: &Destination,
+    outbound: &mut Outbound,
+    aid: Aid,
+) -> Answer {
+    let left = outbound.left.for_another_version();
     let first = retry::ask(exchange, to, outbound).await;
-    let (Some(cause), Some(spare)) = (aid.cause(exchange, &first, &to.service.policy), spare) else {
+    if aid == Aid::default() {
         return first;
-    };
+    }
+    let Some(cause) = aid.cause(exchange, &first, &to.service.policy) else { return first };
+    outbound.left = left;
     if cause == Cause::Missing {
         exchange.is_no_evidence();
     }
-    match to.other(exchange, cause).filter(|_| spare.is_whole()) {
+    match to.other(exchange, cause).filter(|_| outbound.is_whole()) {
         Some(other) if may_ask_another(exchange, to) => {
             // Boxed: few requests come here, and all carry this function's state.
-            Box::pin(ask_other(exchange, (cause, other), spare, first)).await
+            Box::pin(ask_other(exchange, (cause, other), outbound, first)).await
         }
         Some(_) | None => first,
     }
@@ -104,7 +111,7 @@ pub(crate) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Out
 async fn ask_other(
     exchange: &mut Exchange,
     (cause, other): (Cause, Destination),
-    spare: Outbound,
+    outbound: &mut Outbound,
     first: Answer,
 ) -> Answer {
     if cause == Cause::Failed {
@@ -112,7 +119,7 @@ async fn ask_other(
     }
     let aside = exchange.set_aside(other.version);
     let first = First::set_aside(exchange, first, aside);
-    let second = forward(exchange, &other, spare, &mut Tries::default()).await;
+    let second = forward(exchange, &other, outbound, &mut Tries::default()).await;
     let policy = &other.service.policy;
     let (answer, better) = first.or_better(exchange, second, |status| cause.is_met_by(status, policy));
     if better && cause == Cause::Failed {

@@ -13,7 +13,7 @@ use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
 
 /// Asks a version, and asks it again while that may give its user a better answer.
-pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
+pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: &mut Outbound) -> Answer {
     let rule = &to.service.policy.retry;
     if !rule.is_wanted() || !outbound.may_repeat() {
         return forward(exchange, to, outbound, &mut Tries::default()).await;
@@ -22,10 +22,10 @@ pub(super) async fn ask(exchange: &mut Exchange, to: &Destination, outbound: Out
     Box::pin(ask_repeatedly(exchange, to, outbound)).await
 }
 
-async fn ask_repeatedly(exchange: &mut Exchange, to: &Destination, outbound: Outbound) -> Answer {
+async fn ask_repeatedly(exchange: &mut Exchange, to: &Destination, outbound: &mut Outbound) -> Answer {
     let rule = &to.service.policy.retry;
     let mut tries = Tries::default();
-    let spare = outbound.another();
+    let left = outbound.left.for_another_attempt();
     // When nothing may be sent again, a slow answer is better than none.
     tries.per_try = rule.per_try.filter(|_| to.may_spend(exchange));
     let mut answer = forward(exchange, to, outbound, &mut tries).await;
@@ -35,18 +35,19 @@ async fn ask_repeatedly(exchange: &mut Exchange, to: &Destination, outbound: Out
         else {
             break;
         };
-        if !tries.may_go_on(rule) || !spare.is_small() || !to.spend(exchange) {
+        if !tries.may_go_on(rule) || !outbound.is_small() || !to.spend(exchange) {
             break;
         }
         // Whatever comes of the next one, and even if the client does not wait for it.
         exchange.is_judged_now();
         exchange.worker.clock.sleep_until(until).await;
-        if !spare.is_small() || !to.is_there(exchange, &mut tries) {
+        if !outbound.is_small() || !to.is_there(exchange, &mut tries) {
             break;
         }
         let aside = exchange.asks_again();
         let first = First::set_aside(exchange, answer, aside);
-        let second = forward(exchange, to, spare.another(), &mut tries).await;
+        outbound.left = left;
+        let second = forward(exchange, to, outbound, &mut tries).await;
         (answer, _) = first.or_better(exchange, second, |status: StatusCode| !rule.retries(status));
     }
     answer
