@@ -2,7 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod forward;
-mod http1;
+pub(crate) mod http1;
 mod http2;
 pub(crate) mod outbound;
 pub(crate) mod patience;
@@ -12,6 +12,5 @@ pub(crate) mod rescue;
 mod retry;
 mod second;
 pub(crate) mod socket;
-pub(crate) mod switch;
 mod tries;
 mod waiting;

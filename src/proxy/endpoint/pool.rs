@@ -12,7 +12,6 @@ use super::connect::{Dial, Speech, in_time};
 use super::forward::Connections;
 use super::outbound::Outbound;
 use super::received::Received;
-use super::switch::Left;
 use super::waiting::Waiters;
 use super::{http1, http2, patience::Patience};
 use crate::clock::Clock;
@@ -195,7 +194,7 @@ impl Connection {
     ) -> Result<Response<Received>, SendError> {
         match &mut self.way {
             Way::Http1(connection) => {
-                let answer = connection.send(outbound.request(), patience, &mut self.alarm).await;
+                let answer = connection.send(outbound, patience, &mut self.alarm).await;
                 answer.map(|response| response.map(Received::Http1))
             }
             Way::Http2(stream) => {
@@ -208,9 +207,9 @@ impl Connection {
 
 impl Connection {
     /// The socket, after a 101.
-    pub(crate) async fn taken_over(self) -> Option<Left> {
+    pub(crate) fn taken_over(self) -> Option<http1::Left> {
         match self.way {
-            Way::Http1(connection) => connection.taken_over().await,
+            Way::Http1(connection) => connection.taken_over(),
             Way::Http2(_) => None,
         }
     }

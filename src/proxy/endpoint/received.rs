@@ -5,14 +5,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::http2;
+use super::{http1, http2};
 use crate::proxy::fault::AttemptError;
 
 /// The body of an endpoint's answer as it comes.
 pub(crate) enum Received {
-    Http1(Incoming),
+    Http1(http1::Body),
     Http2(http2::Body),
 }
 
@@ -25,10 +24,7 @@ impl Body for Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AttemptError>>> {
         match &mut *self {
-            Self::Http1(body) => {
-                let polled = Pin::new(body).poll_frame(cx);
-                polled.map(|frame| frame.map(|frame| frame.map_err(|_| AttemptError::Incomplete)))
-            }
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }

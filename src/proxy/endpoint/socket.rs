@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -42,6 +42,23 @@ impl EndpointSocket {
 
     pub(super) fn tls(stream: TlsStream<TcpStream>, line: Rc<Line>) -> Self {
         Self { stream: Transport::Tls(Box::new(stream)), line }
+    }
+}
+
+impl EndpointSocket {
+    /// Whether nothing came, not even the end, as far as is known: the system is asked only if it has said that something did.
+    /// What TLS itself has to say (session tickets) is nothing.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0; 1];
+        match &mut self.stream {
+            Transport::Plain(stream) => {
+                stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Transport::Tls(stream) => {
+                let cx = &mut Context::from_waker(Waker::noop());
+                Pin::new(&mut **stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
+        }
     }
 }
 

@@ -38,14 +38,14 @@ impl Opening {
     {
         life.is_a_tunnel();
         let Some(connection) = self.connection.take() else { return };
-        let Some(left) = connection.taken_over().await else { return self.broke() };
+        let Some(left) = connection.taken_over() else { return self.broke() };
         let is_websocket = self.protocol == "websocket";
         let frames = || is_websocket.then(Frames::new);
         let mut pipe = Pipe {
             client,
-            endpoint: left.io.into_inner(),
+            endpoint: left.io,
             up: Way::new(early, frames()),
-            down: Way::new(left.read_buf, frames()),
+            down: Way::new(left.early, frames()),
             tunnel: self.tunnel.clone(),
             worker: self.exchange.worker.clone(),
             broke: false,

@@ -147,7 +147,7 @@ impl Sessions {
     async fn connect(&self, clock: &Clock) -> Result<Opened, AttemptError> {
         let socket = self.dial.socket(None, &[]).await?;
         if socket.spoken == Protocol::Http1 {
-            let connection = http1::Connection::on(socket, clock).await?;
+            let connection = http1::Connection::on(socket, clock);
             self.http1.keep(connection, Alarm::new(clock.clone()), clock.now());
             return Ok(Opened::Http1);
         }
