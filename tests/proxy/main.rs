@@ -9,6 +9,7 @@ mod certificates;
 mod connections;
 mod drain;
 mod endpoint;
+mod endpoints_http1;
 mod endpoints_http2;
 mod endpoints_tls;
 mod faults;
