@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
 
 use super::Body;
 use super::upload::Rest;
@@ -136,7 +137,7 @@ impl Connection {
     /// The body of an answer whose head is here.
     fn body(&mut self, framing: Framing) -> Body {
         let body = Body::new(&self.wire, framing);
-        if !self.wire.borrow().is_sent() {
+        if !body.is_end_stream() && !self.wire.borrow().is_sent() {
             self.rest = Some(Rest::carry(Rc::downgrade(&self.wire)));
         }
         body

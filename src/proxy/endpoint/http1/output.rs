@@ -133,3 +133,44 @@ impl Output {
         self.tail = &self.tail[(count - piece).min(self.tail.len())..];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes all of it in pieces of this size, as a socket would.
+    fn taken(mut output: Output, size: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while !output.is_written() {
+            let rest = [&output.glued[output.written..], &output.piece, output.tail].concat();
+            let count = size.min(rest.len());
+            taken.extend_from_slice(&rest[..count]);
+            output.advance(count);
+        }
+        taken
+    }
+
+    #[test]
+    fn what_was_added_comes_out_in_order_however_much_a_socket_takes() {
+        let large = vec![b'a'; SMALL + 1];
+        for size in [1, 2, 3, 4096, 5000, usize::MAX] {
+            let mut output = Output::default();
+            output.begin().extend_from_slice(b"head");
+            output.push_chunk(Bytes::from_static(b"hello"));
+            output.push_chunk(large.clone().into());
+            assert!(!output.has_room(), "a large piece is written before the next is taken");
+            output.push_last_chunk(None, &[]);
+            let expected = [&b"head5\r\nhello\r\n1001\r\n"[..], &large, b"\r\n0\r\n\r\n"].concat();
+            assert!(taken(output, size) == expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn little_is_kept_between_two_requests() {
+        let mut output = Output::default();
+        output.begin().resize(KEPT * 10, b'x');
+        output.advance(KEPT * 10);
+        output.rest();
+        assert!(output.is_written() && output.glued.capacity() <= KEPT);
+    }
+}

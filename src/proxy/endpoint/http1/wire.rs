@@ -33,7 +33,7 @@ pub(super) struct Wire {
     /// How much of it was looked at in search of a head.
     seen: usize,
     /// How much to read at once.
-    pub(super) appetite: usize,
+    appetite: usize,
     output: Output,
     uploading: Option<Uploading>,
     /// Whether anything came since the request began.
@@ -103,7 +103,7 @@ impl Wire {
         asked: &Method,
     ) -> Poll<Result<ResponseHead, Unanswered>> {
         let sent = self.poll_send(cx);
-        if self.broken && !self.output.began {
+        if sent == Poll::Ready(Err(Unsent::Broken)) && !self.output.began {
             // An endpoint that turns us away in TLS says so before it closes.
             let _word = self.poll_read(cx);
             return Poll::Ready(Err(Unanswered::NotSent));
@@ -184,7 +184,12 @@ impl Wire {
         let mut room = ReadBuf::uninit(&mut room);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
         let read = room.filled();
-        self.input.extend_from_slice(read);
+        if self.input.is_empty() {
+            // A large buffer is not held for small pieces.
+            self.input = BytesMut::from(read);
+        } else {
+            self.input.extend_from_slice(read);
+        }
         if read.len() == SOME {
             self.appetite = MUCH;
         }
@@ -195,7 +200,11 @@ impl Wire {
         if self.input.capacity() - self.input.len() < SOME.min(self.appetite) {
             self.input.reserve(self.appetite);
         }
-        pin!(self.io.read_buf(&mut self.input)).poll(cx)
+        let count = ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
+        if count < SOME {
+            self.appetite = SOME;
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// A body of which so much is still to come is read in pieces of a fitting size.
