@@ -17,7 +17,7 @@ use super::client::who::Client;
 use super::http1::body::Decoder;
 use super::http1::request::read_request;
 use super::http1::response::read_response;
-use super::http1::{Bounds, Framing, write};
+use super::http1::{BadHead, Bounds, Framing, write};
 use super::observe::trace_id_of;
 use super::request::origin::Origin;
 use super::request::{assign, headers, normalize};
@@ -59,20 +59,20 @@ pub struct Message {
 /// The requests that come on a connection in pieces of so many bytes.
 pub fn requests(wire: &[u8], piece: usize) -> Vec<Message> {
     messages(wire, piece, |buffer, seen| {
-        let head = read_request(buffer, seen, BOUNDS).ok()??;
+        let Some(head) = read_request(buffer, seen, BOUNDS)? else { return Ok(None) };
         let line = format!("{} {}", head.parts.method, head.parts.uri);
         let message = Message { line, fields: head.parts.headers, ..Message::default() };
-        Some((message, head.framing, head.keeps_alive))
+        Ok(Some((message, head.framing, head.keeps_alive)))
     })
 }
 
 /// The answers to GETs that come on a connection in pieces of so many bytes.
 pub fn answers(wire: &[u8], piece: usize) -> Vec<Message> {
     messages(wire, piece, |buffer, seen| {
-        let head = read_response(buffer, seen, BOUNDS, &Method::GET).ok()??;
+        let Some(head) = read_response(buffer, seen, BOUNDS, &Method::GET)? else { return Ok(None) };
         let line = head.parts.status.to_string();
         let message = Message { line, fields: head.parts.headers, ..Message::default() };
-        Some((message, head.framing, head.keeps_alive))
+        Ok(Some((message, head.framing, head.keeps_alive)))
     })
 }
 
@@ -101,7 +101,7 @@ pub fn written_in_chunks(fields: &HeaderMap, body: &[u8]) -> Vec<u8> {
 fn messages(
     wire: &[u8],
     piece: usize,
-    read: impl Fn(&mut BytesMut, &mut usize) -> Option<(Message, Framing, bool)>,
+    read: impl Fn(&mut BytesMut, &mut usize) -> Result<Option<(Message, Framing, bool)>, BadHead>,
 ) -> Vec<Message> {
     let (mut buffer, mut seen, mut all) = (BytesMut::new(), 0, Vec::new());
     let mut body: Option<(Message, Decoder, bool)> = None;
@@ -111,8 +111,9 @@ fn messages(
             let (mut message, mut decoder, keeps) = match body.take() {
                 Some(under_way) => under_way,
                 None => match read(&mut buffer, &mut seen) {
-                    Some((message, framing, keeps)) => (message, Decoder::new(framing, BOUNDS), keeps),
-                    None => break,
+                    Ok(Some((message, framing, keeps))) => (message, Decoder::new(framing, BOUNDS), keeps),
+                    Ok(None) => break,
+                    Err(_) => return all,
                 },
             };
             let good = read_body(&mut message, &mut decoder, &mut buffer);
