@@ -22,6 +22,7 @@ use super::client::drive::poll_again;
 use super::client::life::{Ending, Life};
 use super::client::relayed::NoHeader;
 use super::client::who::Client;
+use super::date::{HttpDate, http_date};
 use super::fault::is_our_lack;
 use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
@@ -35,6 +36,8 @@ use crate::telemetry::LogWriter;
 const TICK: Duration = Duration::from_millis(100);
 /// Every so many ticks connections and pools are looked at.
 const SWEEP: u32 = 5;
+/// What is read at once, and so the most that a tunnel holds per direction.
+const SCRATCH: usize = 64 * 1024;
 /// When the machine has no more sockets to give, or we have enough: try again after this.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -46,8 +49,9 @@ pub(super) struct Worker {
     pub(super) wake: Arc<Notify>,
     pub(super) published: Arc<Notify>,
     pub(super) tunnels: OpenTunnels,
-    /// What tunnels read into: they own no buffers of their own.
+    /// What clients' heads and tunnels are read into: whoever waits owns no buffer.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    date: Cell<HttpDate>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
     connections: RefCell<HashMap<u64, Rc<Life>>>,
@@ -114,7 +118,8 @@ impl Worker {
             wake: shared.wake.clone(),
             published: shared.published.clone(),
             tunnels: OpenTunnels::default(),
-            scratch: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            date: Cell::new(http_date(shared.clock.now())),
             live: RefCell::new(Cache::new(shared.live.clone())),
             view: RefCell::new(Rc::new(View::first(snapshot, index, common.gates.clone()))),
             connections: RefCell::default(),
@@ -135,6 +140,11 @@ impl Worker {
             *view = Rc::new(view.next(newest.clone()));
         }
         view.clone()
+    }
+
+    /// The time for `Date`, not older than a tick.
+    pub(super) fn date(&self) -> HttpDate {
+        self.date.get()
     }
 
     /// Whether it takes in no more, and lets go of those who wait.
@@ -303,6 +313,7 @@ async fn keep_house(worker: Rc<Worker>) {
         worker.clock.sleep_until(worker.clock.now() + TICK).await;
         worker.log.borrow_mut().flush();
         let (view, now) = (worker.view(), worker.clock.now());
+        worker.date.set(http_date(now));
         worker.tunnels.look(&view, now, tick % SWEEP == 0);
         // Control may learn only later that an endpoint which left is lost.
         view.leave_the_lost();

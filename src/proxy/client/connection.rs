@@ -1,17 +1,18 @@
 //! One client's connection from its beginning to its end: whom it is from, what is spoken on it, and who serves that.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::drive::{or_told, unless_cut};
 use super::life::{Ending, Life};
-use super::socket::{Ahead, ClientSocket, Transport};
+use super::socket::{ClientSocket, Transport, poll_read_by};
 use super::who::Client;
 use super::{http1, http2, tls};
 use crate::clock::Clock;
@@ -19,7 +20,9 @@ use crate::domain::routing::Spoken;
 use crate::proxy::Handshake;
 use crate::proxy::worker::Worker;
 
-const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// So much is read at first: most often it is the first request.
+const FIRST: usize = 16 * 1024;
 /// How much of a body that nobody wants is read, and for how long, so that the answer is not lost to a reset.
 const LINGER_BYTES: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
@@ -65,8 +68,8 @@ async fn receive(
     };
     let mut client = said.map_err(|why| worker.disbelieve(peer, &why)).ok()?;
     let mut transport = establish(worker, &mut client, stream).await?;
-    let mut ahead = Ahead::default();
-    let protocol = find_out(&mut transport, &mut ahead, &client).await?;
+    let mut ahead = BytesMut::new();
+    let protocol = find_out(worker, &mut transport, &mut ahead, &client).await?;
     let socket = ClientSocket::new(transport, ahead, life);
     if client.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
         refuse_http1(socket).await;
@@ -93,16 +96,21 @@ async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> O
 }
 
 /// Which protocol is spoken: what both sides agreed on, else what the first bytes say. `None`: it never came to that.
-async fn find_out(transport: &mut Transport, ahead: &mut Ahead, client: &Client) -> Option<Protocol> {
+async fn find_out(
+    worker: &Worker,
+    transport: &mut Transport,
+    ahead: &mut BytesMut,
+    client: &Client,
+) -> Option<Protocol> {
     let life = &client.life;
     let spoken = match transport {
         Transport::Plain(_) => {
-            or_told(life, Ending::Not, pin!(sniff(transport, ahead, life))).await.flatten()
+            or_told(life, Ending::Not, pin!(sniff(worker, transport, ahead, life))).await.flatten()
         }
         Transport::Tls(encrypted) => match tls::agreed(encrypted) {
             Some(agreed) => Some(agreed),
             // Whoever shook hands while we were told to end has a request on its way.
-            None => unless_cut(life, pin!(sniff(transport, ahead, life))).await.flatten(),
+            None => unless_cut(life, pin!(sniff(worker, transport, ahead, life))).await.flatten(),
         },
     };
     // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
@@ -110,16 +118,25 @@ async fn find_out(transport: &mut Transport, ahead: &mut Ahead, client: &Client)
 }
 
 /// Reads until it is clear which protocol is spoken. `None`: the client left.
-async fn sniff(transport: &mut Transport, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+async fn sniff(
+    worker: &Worker,
+    transport: &mut Transport,
+    ahead: &mut BytesMut,
+    life: &Life,
+) -> Option<Protocol> {
     loop {
-        if ahead.read(transport).await.ok()? == 0 {
+        let read = poll_fn(|cx| {
+            let mut scratch = worker.scratch.borrow_mut();
+            poll_read_by(Pin::new(&mut *transport), cx, &mut scratch[..FIRST], ahead)
+        });
+        if read.await.ok()? == 0 {
             return None;
         }
         life.received();
-        if ahead.bytes() == PREFACE {
+        if ahead.starts_with(PREFACE) {
             return Some(Protocol::Http2);
         }
-        if !PREFACE.starts_with(ahead.bytes()) {
+        if !PREFACE.starts_with(ahead) {
             return Some(Protocol::Http1);
         }
     }
