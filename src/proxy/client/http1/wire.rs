@@ -23,7 +23,7 @@ use crate::proxy::worker::Worker;
 
 /// Heads are read by so much, and no more than that of what comes too early.
 const HEAD: usize = 16 * 1024;
-/// Bodies are read by so much.
+/// Bodies are read by so much, once they turn out to be large.
 const BODY: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -61,6 +61,8 @@ struct Remaining {
     /// What its client waits for before it sends the body, as far as it was not sent.
     interim: &'static [u8],
     is_wanted: bool,
+    /// What is read at once.
+    room: usize,
 }
 
 impl Wire {
@@ -101,7 +103,8 @@ impl Wire {
     pub(super) fn begin_body(&self, framing: Framing, bounds: Bounds, expects_continue: bool) {
         let interim = if expects_continue { CONTINUE } else { b"" };
         let decoder = Decoder::new(framing, bounds);
-        self.state.borrow_mut().body = Incoming::Body(Remaining { decoder, interim, is_wanted: true });
+        self.state.borrow_mut().body =
+            Incoming::Body(Remaining { decoder, interim, is_wanted: true, room: HEAD });
     }
 
     /// The next piece of the body.
@@ -275,12 +278,15 @@ impl State {
             return Poll::Ready(0);
         };
         let left = remaining.decoder.left().and_then(|left| usize::try_from(left).ok());
-        self.input.reserve(left.map_or(BODY, |left| left.min(BODY)));
-        let read = pin!(socket.read_buf(&mut self.input)).poll(cx);
-        if read.is_pending() {
-            self.release();
+        self.input.reserve(left.map_or(remaining.room, |left| left.min(remaining.room)));
+        let read = pin!(socket.read_buf(&mut self.input)).poll(cx).map(|read| read.unwrap_or(0));
+        match read {
+            Poll::Ready(read) if read >= remaining.room => remaining.room = BODY,
+            Poll::Ready(_) => {}
+            // A client may take its time; the end of a chunk may be here already.
+            Poll::Pending => self.input = BytesMut::from(&self.input[..]),
         }
-        read.map(|read| read.unwrap_or(0))
+        read
     }
 
     /// Reads and throws away what is there of a body, once. Whether that was all of it.
