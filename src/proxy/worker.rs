@@ -1,5 +1,7 @@
 //! One worker: a thread with a runtime of its own that accepts, serves and drains. A request lives and dies here.
 
+mod listed;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +19,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::client::connection;
-use super::client::crowd::Present;
 use super::client::drive::poll_again;
 use super::client::life::{Ending, Life};
 use super::client::relayed::NoHeader;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::telemetry::LogWriter;
+use listed::Listed;
 
 /// Between two looks at log, snapshot and connections.
 const TICK: Duration = Duration::from_millis(100);
@@ -68,13 +70,6 @@ pub(super) enum Phase {
     Serving,
     Draining,
     Stopped,
-}
-
-/// A connection in the worker's list; leaves it when dropped.
-struct Listed {
-    worker: Rc<Worker>,
-    number: u64,
-    _present: Option<Present>,
 }
 
 /// Counts a panic that passes by.
@@ -322,26 +317,6 @@ async fn keep_house(worker: Rc<Worker>) {
             for life in worker.connections.borrow().values() {
                 life.look(now);
             }
-        }
-    }
-}
-
-impl Listed {
-    fn new(worker: &Rc<Worker>, life: Rc<Life>, present: Option<Present>) -> Self {
-        let number = worker.next.replace(worker.next.get() + 1);
-        worker.connections.borrow_mut().insert(number, life);
-        worker.common.vitals.connections.fetch_add(1, Ordering::Relaxed);
-        Self { worker: worker.clone(), number, _present: present }
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.worker.common.vitals.connections.fetch_sub(1, Ordering::Relaxed);
-        let mut connections = self.worker.connections.borrow_mut();
-        connections.remove(&self.number);
-        if connections.is_empty() {
-            self.worker.emptied.notify_one();
         }
     }
 }

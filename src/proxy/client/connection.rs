@@ -113,7 +113,7 @@ async fn find_out(
             None => unless_cut(life, pin!(sniff(worker, transport, ahead, life))).await.flatten(),
         },
     };
-    // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
+    // The preface of HTTP/2 is no request of HTTP/1: it is closed without a word.
     if client.listener.protocol == Spoken::Http1 { spoken.map(|_| Protocol::Http1) } else { spoken }
 }
 
@@ -154,7 +154,7 @@ async fn refuse_http1(mut socket: ClientSocket) {
 /// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
 pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock) {
     let mut unwanted = [0; 4096];
-    // hyper leaves this to whom it takes for the heir of an upgrade.
+    // The end of the answer is to be seen before what follows is read.
     let _gone = stream.shutdown().await;
     let reading = async {
         let mut left = LINGER_BYTES;

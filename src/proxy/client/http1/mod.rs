@@ -127,3 +127,18 @@ impl Drop for Connection {
         self.wire.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_serve: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_waits_for_a_request_is_small() {
+        let size = size_of_future(serve);
+        assert!(size <= 768, "{size} bytes: box what only a request needs (see `serve`)");
+    }
+}
