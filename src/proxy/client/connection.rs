@@ -34,48 +34,50 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) {
-    let (life, clock) = (client.life.clone(), worker.clock.clone());
-    poll_fn(|cx| {
-        life.on_ending(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    // Boxed, here and below: what waits for its client's next request is little else than this function's state.
-    let Some((client, socket, protocol)) = Box::pin(receive(&worker, client, stream)).await else { return };
-    let client = Rc::new(client);
-    match protocol {
-        Protocol::Http1 => http1::serve(worker, client, socket).await,
-        Protocol::Http2 => Box::pin(http2::serve(worker, client, socket)).await,
-    }
-    if let Some(stream) = life.take_left() {
-        Box::pin(linger(stream, &clock)).await;
+/// Serves a connection until its end. Not `async` itself, and boxed, here and below: what is handed over would be part of the
+/// state for good, and what waits for its client's next request is little else than that.
+pub(crate) fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) -> impl Future<Output = ()> {
+    let life = client.life.clone();
+    let received = Box::pin(receive(worker.clone(), client, stream));
+    async move {
+        poll_fn(|cx| {
+            life.on_ending(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let Some((client, socket, protocol)) = received.await else { return };
+        match protocol {
+            Protocol::Http1 => http1::serve(worker.clone(), client, socket).await,
+            Protocol::Http2 => Box::pin(http2::serve(worker.clone(), client, socket)).await,
+        }
+        if let Some(stream) = life.take_left() {
+            Box::pin(linger(stream, &worker.clock)).await;
+        }
     }
 }
 
 /// What comes before the first request: a PROXY header and a handshake, where the listener wants them, and the first
 /// bytes. `None`: it came to nothing.
 async fn receive(
-    worker: &Worker,
+    worker: Rc<Worker>,
     client: Client,
     mut stream: TcpStream,
-) -> Option<(Client, ClientSocket, Protocol)> {
+) -> Option<(Rc<Client>, ClientSocket, Protocol)> {
     let (life, peer) = (client.life.clone(), client.ip);
     let said = {
-        let said = pin!(client.said_by(worker, &mut stream));
+        let said = pin!(client.said_by(&worker, &mut stream));
         or_told(&life, Ending::Not, said).await?
     };
     let mut client = said.map_err(|why| worker.disbelieve(peer, &why)).ok()?;
-    let mut transport = establish(worker, &mut client, stream).await?;
+    let mut transport = establish(&worker, &mut client, stream).await?;
     let mut ahead = BytesMut::new();
-    let protocol = find_out(worker, &mut transport, &mut ahead, &client).await?;
+    let protocol = find_out(&worker, &mut transport, &mut ahead, &client).await?;
     let socket = ClientSocket::new(transport, ahead, life);
     if client.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
         refuse_http1(socket).await;
         return None;
     }
-    Some((client, socket, protocol))
+    Some((Rc::new(client), socket, protocol))
 }
 
 /// Shakes hands, if TLS is spoken here. `None`: it came to nothing.

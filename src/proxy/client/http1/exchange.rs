@@ -57,7 +57,7 @@ impl Connection {
         let sending = pin!(poll_fn(|cx| reply.poll_send(cx, &self.wire)));
         let Some(Ok(())) = self.while_client_stays(sending).await else { return Then::Nothing };
         match opening.filter(|_| switches) {
-            Some(opening) => Then::Tunnel(Box::new(opening)),
+            Some(opening) => Then::Tunnel(opening),
             None if goes_on => self.settle().await,
             None => Then::Farewell,
         }
