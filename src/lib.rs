@@ -19,7 +19,7 @@
 //! # Life of a request
 //!
 //! ```text
-//! accept -> permit -> PROXY header? -> TLS? -> hyper (HTTP/1.1 or HTTP/2) -> handler
+//! accept -> permit -> PROXY header? -> TLS? -> HTTP/1.1 or HTTP/2 -> handler
 //!   1 snapshot = live.load()                     routes, weights and endpoints always agree
 //!   2 route    = snapshot.resolve(host, path..)  none -> a 404 of ours; not admitted -> 403 or 429;
 //!                                                a held or full service -> it waits here

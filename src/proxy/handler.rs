@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -15,7 +15,6 @@ use http_body_util::{Either, Empty};
 
 use super::answer::{Answer, Download, Silence};
 use super::client::body::ClientBody;
-use super::client::life::Ending;
 use super::client::who::Client;
 use super::endpoint::forward::{Connections, Destination};
 use super::endpoint::outbound::Outbound;
@@ -298,10 +297,6 @@ fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response
     let mut response = refusal.response(&exchange.method, form, &exchange.request_id);
     if let Some(location) = exchange.location.take() {
         response.headers_mut().insert(LOCATION, location);
-    }
-    if exchange.client.life.ending() != Ending::Not && response.version() == Version::HTTP_11 {
-        // hyper may be told too late: this answer is complete already.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Answer::ours(body, exchange))
 }

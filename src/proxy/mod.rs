@@ -10,6 +10,7 @@
 mod alarm;
 mod answer;
 mod client;
+mod date;
 mod endpoint;
 mod fault;
 #[doc(hidden)]

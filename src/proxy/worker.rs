@@ -1,5 +1,7 @@
 //! One worker: a thread with a runtime of its own that accepts, serves and drains. A request lives and dies here.
 
+mod listed;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -17,11 +19,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::client::connection;
-use super::client::crowd::Present;
 use super::client::drive::poll_again;
 use super::client::life::{Ending, Life};
 use super::client::relayed::NoHeader;
 use super::client::who::Client;
+use super::date::{HttpDate, http_date};
 use super::fault::is_our_lack;
 use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
@@ -30,11 +32,14 @@ use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::telemetry::LogWriter;
+use listed::Listed;
 
 /// Between two looks at log, snapshot and connections.
 const TICK: Duration = Duration::from_millis(100);
 /// Every so many ticks connections and pools are looked at.
 const SWEEP: u32 = 5;
+/// What is read at once, and so the most that a tunnel holds per direction.
+const SCRATCH: usize = 64 * 1024;
 /// When the machine has no more sockets to give, or we have enough: try again after this.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -46,8 +51,9 @@ pub(super) struct Worker {
     pub(super) wake: Arc<Notify>,
     pub(super) published: Arc<Notify>,
     pub(super) tunnels: OpenTunnels,
-    /// What tunnels read into: they own no buffers of their own.
+    /// What clients' heads and tunnels are read into: whoever waits owns no buffer.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    date: Cell<HttpDate>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
     connections: RefCell<HashMap<u64, Rc<Life>>>,
@@ -64,13 +70,6 @@ pub(super) enum Phase {
     Serving,
     Draining,
     Stopped,
-}
-
-/// A connection in the worker's list; leaves it when dropped.
-struct Listed {
-    worker: Rc<Worker>,
-    number: u64,
-    _present: Option<Present>,
 }
 
 /// Counts a panic that passes by.
@@ -114,7 +113,8 @@ impl Worker {
             wake: shared.wake.clone(),
             published: shared.published.clone(),
             tunnels: OpenTunnels::default(),
-            scratch: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            date: Cell::new(http_date(shared.clock.now())),
             live: RefCell::new(Cache::new(shared.live.clone())),
             view: RefCell::new(Rc::new(View::first(snapshot, index, common.gates.clone()))),
             connections: RefCell::default(),
@@ -135,6 +135,11 @@ impl Worker {
             *view = Rc::new(view.next(newest.clone()));
         }
         view.clone()
+    }
+
+    /// The time for `Date`, not older than a tick.
+    pub(super) fn date(&self) -> HttpDate {
+        self.date.get()
     }
 
     /// Whether it takes in no more, and lets go of those who wait.
@@ -303,6 +308,7 @@ async fn keep_house(worker: Rc<Worker>) {
         worker.clock.sleep_until(worker.clock.now() + TICK).await;
         worker.log.borrow_mut().flush();
         let (view, now) = (worker.view(), worker.clock.now());
+        worker.date.set(http_date(now));
         worker.tunnels.look(&view, now, tick % SWEEP == 0);
         // Control may learn only later that an endpoint which left is lost.
         view.leave_the_lost();
@@ -311,26 +317,6 @@ async fn keep_house(worker: Rc<Worker>) {
             for life in worker.connections.borrow().values() {
                 life.look(now);
             }
-        }
-    }
-}
-
-impl Listed {
-    fn new(worker: &Rc<Worker>, life: Rc<Life>, present: Option<Present>) -> Self {
-        let number = worker.next.replace(worker.next.get() + 1);
-        worker.connections.borrow_mut().insert(number, life);
-        worker.common.vitals.connections.fetch_add(1, Ordering::Relaxed);
-        Self { worker: worker.clone(), number, _present: present }
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.worker.common.vitals.connections.fetch_sub(1, Ordering::Relaxed);
-        let mut connections = self.worker.connections.borrow_mut();
-        connections.remove(&self.number);
-        if connections.is_empty() {
-            self.worker.emptied.notify_one();
         }
     }
 }

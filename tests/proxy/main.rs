@@ -17,6 +17,7 @@ mod frames;
 mod gates;
 mod grpc;
 mod hold;
+mod http1_client;
 mod http2;
 mod http2_client;
 mod http2_floods;

@@ -1,17 +1,18 @@
 //! One client's connection from its beginning to its end: whom it is from, what is spoken on it, and who serves that.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::drive::{or_told, unless_cut};
 use super::life::{Ending, Life};
-use super::socket::{Ahead, ClientSocket, Transport};
+use super::socket::{ClientSocket, Transport, poll_read_by};
 use super::who::Client;
 use super::{http1, http2, tls};
 use crate::clock::Clock;
@@ -19,7 +20,9 @@ use crate::domain::routing::Spoken;
 use crate::proxy::Handshake;
 use crate::proxy::worker::Worker;
 
-const PREFACE: &[u8; Ahead::MOST] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// So much is read at first: most often it is the first request.
+const FIRST: usize = 16 * 1024;
 /// How much of a body that nobody wants is read, and for how long, so that the answer is not lost to a reset.
 const LINGER_BYTES: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
@@ -31,48 +34,50 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Serves a connection until its end.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) {
-    let (life, clock) = (client.life.clone(), worker.clock.clone());
-    poll_fn(|cx| {
-        life.on_ending(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    // Boxed, here and below: what waits for its client's next request is little else than this function's state.
-    let Some((client, socket, protocol)) = Box::pin(receive(&worker, client, stream)).await else { return };
-    let client = Rc::new(client);
-    match protocol {
-        Protocol::Http1 => http1::serve(worker, client, socket).await,
-        Protocol::Http2 => Box::pin(http2::serve(worker, client, socket)).await,
-    }
-    if let Some(stream) = life.take_left() {
-        Box::pin(linger(stream, &clock)).await;
+/// Serves a connection until its end. Not `async` itself, and boxed, here and below: what is handed over would be part of the
+/// state for good, and what waits for its client's next request is little else than that.
+pub(crate) fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) -> impl Future<Output = ()> {
+    let life = client.life.clone();
+    let received = Box::pin(receive(worker.clone(), client, stream));
+    async move {
+        poll_fn(|cx| {
+            life.on_ending(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let Some((client, socket, protocol)) = received.await else { return };
+        match protocol {
+            Protocol::Http1 => http1::serve(worker.clone(), client, socket).await,
+            Protocol::Http2 => Box::pin(http2::serve(worker.clone(), client, socket)).await,
+        }
+        if let Some(stream) = life.take_left() {
+            Box::pin(linger(stream, &worker.clock)).await;
+        }
     }
 }
 
 /// What comes before the first request: a PROXY header and a handshake, where the listener wants them, and the first
 /// bytes. `None`: it came to nothing.
 async fn receive(
-    worker: &Worker,
+    worker: Rc<Worker>,
     client: Client,
     mut stream: TcpStream,
-) -> Option<(Client, ClientSocket, Protocol)> {
+) -> Option<(Rc<Client>, ClientSocket, Protocol)> {
     let (life, peer) = (client.life.clone(), client.ip);
     let said = {
-        let said = pin!(client.said_by(worker, &mut stream));
+        let said = pin!(client.said_by(&worker, &mut stream));
         or_told(&life, Ending::Not, said).await?
     };
     let mut client = said.map_err(|why| worker.disbelieve(peer, &why)).ok()?;
-    let mut transport = establish(worker, &mut client, stream).await?;
-    let mut ahead = Ahead::default();
-    let protocol = find_out(&mut transport, &mut ahead, &client).await?;
+    let mut transport = establish(&worker, &mut client, stream).await?;
+    let mut ahead = BytesMut::new();
+    let protocol = find_out(&worker, &mut transport, &mut ahead, &client).await?;
     let socket = ClientSocket::new(transport, ahead, life);
     if client.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
         refuse_http1(socket).await;
         return None;
     }
-    Some((client, socket, protocol))
+    Some((Rc::new(client), socket, protocol))
 }
 
 /// Shakes hands, if TLS is spoken here. `None`: it came to nothing.
@@ -93,33 +98,47 @@ async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> O
 }
 
 /// Which protocol is spoken: what both sides agreed on, else what the first bytes say. `None`: it never came to that.
-async fn find_out(transport: &mut Transport, ahead: &mut Ahead, client: &Client) -> Option<Protocol> {
+async fn find_out(
+    worker: &Worker,
+    transport: &mut Transport,
+    ahead: &mut BytesMut,
+    client: &Client,
+) -> Option<Protocol> {
     let life = &client.life;
     let spoken = match transport {
         Transport::Plain(_) => {
-            or_told(life, Ending::Not, pin!(sniff(transport, ahead, life))).await.flatten()
+            or_told(life, Ending::Not, pin!(sniff(worker, transport, ahead, life))).await.flatten()
         }
         Transport::Tls(encrypted) => match tls::agreed(encrypted) {
             Some(agreed) => Some(agreed),
             // Whoever shook hands while we were told to end has a request on its way.
-            None => unless_cut(life, pin!(sniff(transport, ahead, life))).await.flatten(),
+            None => unless_cut(life, pin!(sniff(worker, transport, ahead, life))).await.flatten(),
         },
     };
-    // The preface of HTTP/2 is no request of HTTP/1: hyper closes.
+    // The preface of HTTP/2 is no request of HTTP/1: it is closed without a word.
     if client.listener.protocol == Spoken::Http1 { spoken.map(|_| Protocol::Http1) } else { spoken }
 }
 
 /// Reads until it is clear which protocol is spoken. `None`: the client left.
-async fn sniff(transport: &mut Transport, ahead: &mut Ahead, life: &Life) -> Option<Protocol> {
+async fn sniff(
+    worker: &Worker,
+    transport: &mut Transport,
+    ahead: &mut BytesMut,
+    life: &Life,
+) -> Option<Protocol> {
     loop {
-        if ahead.read(transport).await.ok()? == 0 {
+        let read = poll_fn(|cx| {
+            let mut scratch = worker.scratch.borrow_mut();
+            poll_read_by(Pin::new(&mut *transport), cx, &mut scratch[..FIRST], ahead)
+        });
+        if read.await.ok()? == 0 {
             return None;
         }
         life.received();
-        if ahead.bytes() == PREFACE {
+        if ahead.starts_with(PREFACE) {
             return Some(Protocol::Http2);
         }
-        if !PREFACE.starts_with(ahead.bytes()) {
+        if !PREFACE.starts_with(ahead) {
             return Some(Protocol::Http1);
         }
     }
@@ -137,7 +156,7 @@ async fn refuse_http1(mut socket: ClientSocket) {
 /// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
 pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock) {
     let mut unwanted = [0; 4096];
-    // hyper leaves this to whom it takes for the heir of an upgrade.
+    // The end of the answer is to be seen before what follows is read.
     let _gone = stream.shutdown().await;
     let reading = async {
         let mut left = LINGER_BYTES;

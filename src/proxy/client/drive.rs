@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::life::{Ending, Life};
 
-/// Polls a connection until it ends, and passes on what its [`Life`] is told. `None`: it dozes, or was told to end now.
+/// Polls a connection until it ends, and passes on what its [`Life`] is told. `None`: it was told to end now.
 pub(super) async fn drive<C>(
     life: &Life,
     connection: &mut C,
@@ -22,13 +22,6 @@ where
         if ended.is_some() {
             return ended;
         }
-        if life.ending() == told {
-            // What came at the last moment is served first.
-            if life.is_idle() {
-                return None;
-            }
-            continue;
-        }
         told = life.ending();
         if told == Ending::Gently {
             bid_farewell(Pin::new(&mut *connection));
@@ -37,8 +30,8 @@ where
     None
 }
 
-/// Polls `future` until it ends, until the connection is told something else than `told`, or until it may doze. Then `None`;
-/// what had arrived by that time has still been seen by `future`.
+/// Polls `future` until it ends, or until the connection is told something else than `told`. Then `None`; what had arrived by
+/// that time has still been seen by `future`.
 pub(super) async fn or_told<F: Future>(
     life: &Life,
     told: Ending,
@@ -46,7 +39,7 @@ pub(super) async fn or_told<F: Future>(
 ) -> Option<F::Output> {
     let ended = poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if life.ending() == told && !life.may_doze() => Poll::Pending,
+        Poll::Pending if life.ending() == told => Poll::Pending,
         Poll::Pending => Poll::Ready(None),
     });
     match ended.await {

@@ -14,8 +14,6 @@ use super::stream::Stream;
 use crate::domain::Timestamp;
 use crate::domain::routing::Limits;
 
-/// A connection between two requests gives its buffers back after this.
-const DOZE: Duration = Duration::from_secs(1);
 /// While draining: a head that is half there, and a goodbye that stays unanswered.
 const DRAINING: Duration = Duration::from_secs(1);
 
@@ -38,9 +36,6 @@ pub(crate) struct Life {
     began: Timestamp,
     /// It ends with its next request.
     old: Cell<bool>,
-    drowsy: Cell<bool>,
-    /// After which count of the idle stage it dozed off.
-    dozed: Cell<u64>,
     seen: Cell<Seen>,
     ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
@@ -103,8 +98,6 @@ impl Life {
             stretch: 0.9 + 0.2 * chance,
             began: now,
             old: Cell::new(false),
-            drowsy: Cell::new(false),
-            dozed: Cell::new(0),
             seen: Cell::new(Seen { stage: Stage::Silent, count: 0, since: now }),
             ending: Cell::new(Ending::Not),
             waker: RefCell::new(None),
@@ -146,11 +139,6 @@ impl Life {
         if self.old.get() || self.requests.get() >= self.limits.requests {
             self.end(Ending::Gently);
         }
-    }
-
-    /// No head was understood so far: whatever went wrong is not part of a request.
-    pub(crate) fn is_between_requests(&self) -> bool {
-        self.open.get() == 0
     }
 
     pub(crate) fn request_ended(&self) {
@@ -202,16 +190,6 @@ impl Life {
         self.left.borrow_mut().take()
     }
 
-    /// Whether nothing goes on, and has not for a while: what the connection needs only while it works may go. Asked once.
-    pub(crate) fn may_doze(&self) -> bool {
-        self.drowsy.take() && self.is_idle() && self.ending.get() == Ending::Not
-    }
-
-    /// Between two requests, and nothing of the next has come.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.stage().0 == Stage::Idle
-    }
-
     /// Who is to be woken when the connection is told to end: its task.
     pub(crate) fn on_ending(&self, waker: &Waker) {
         *self.waker.borrow_mut() = Some(waker.clone());
@@ -229,7 +207,8 @@ impl Life {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes the connection's task.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -260,9 +239,6 @@ impl Life {
             self.seen.set(seen);
         }
         self.look_at_age(now);
-        if stage == Stage::Idle && now - seen.since >= DOZE {
-            self.let_doze(seen);
-        }
         let Some(limit) = self.limit(stage) else { return };
         if now - seen.since < limit {
             return;
@@ -280,14 +256,6 @@ impl Life {
             if self.http2.get() {
                 self.end(Ending::Gently);
             }
-        }
-    }
-
-    /// Once per stretch of idle time. What was left unread of a body would be taken for a request.
-    fn let_doze(&self, seen: Seen) {
-        if !self.http2.get() && !self.unread.get() && self.dozed.replace(seen.count) != seen.count {
-            self.drowsy.set(true);
-            self.wake();
         }
     }
 
@@ -463,21 +431,5 @@ mod tests {
         life.request_ended();
         life.request_began();
         assert_eq!(life.ending(), Ending::Gently);
-    }
-
-    #[test]
-    fn an_idle_connection_dozes_off_once_until_its_next_request() {
-        let life = Life::new(after(0), 0.5, Arc::default());
-        life.look(after(4));
-        assert!(!life.may_doze(), "it has not begun");
-        for second in [10, 20] {
-            life.request_began();
-            life.request_ended();
-            life.look(after(second));
-            life.look(after(second + 1));
-            assert!(life.may_doze() && !life.may_doze());
-            life.look(after(second + 2));
-            assert!(!life.may_doze());
-        }
     }
 }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::life::Life;
@@ -17,9 +17,8 @@ use super::tls::Encrypted;
 pub(crate) struct ClientSocket {
     /// `Some` until dropped.
     stream: Option<Transport>,
-    ahead: Ahead,
-    /// What had been read beyond that.
-    beyond: Bytes,
+    /// What was read to find out the protocol.
+    ahead: BytesMut,
     life: Rc<Life>,
 }
 
@@ -30,67 +29,48 @@ pub(crate) enum Transport {
     Tls(Box<Encrypted>),
 }
 
-/// Bytes that were read to find out the protocol.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Ahead {
-    bytes: [u8; Ahead::MOST],
-    from: usize,
-    to: usize,
-}
-
-impl Ahead {
-    /// As long as the preface of HTTP/2.
-    pub(crate) const MOST: usize = 24;
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.from..self.to]
-    }
-
-    /// Reads more of them; 0 at the end of the stream.
-    pub(crate) async fn read(&mut self, transport: &mut Transport) -> io::Result<usize> {
-        let into = &mut self.bytes[self.to..];
-        let read = match transport {
-            Transport::Plain(stream) => stream.read(into).await?,
-            Transport::Tls(stream) => stream.read(into).await?,
-        };
-        self.to += read;
-        Ok(read)
-    }
-
-    fn give(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = buf.remaining().min(self.to - self.from);
-        buf.put_slice(&self.bytes[self.from..self.from + count]);
-        self.from += count;
-    }
+/// Reads what is there by way of `scratch`, and appends it: whoever waits holds no buffer. 0: the stream has ended.
+pub(crate) fn poll_read_by<R: AsyncRead>(
+    stream: Pin<&mut R>,
+    cx: &mut Context<'_>,
+    scratch: &mut [u8],
+    into: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(scratch);
+    ready!(stream.poll_read(cx, &mut buffer))?;
+    into.extend_from_slice(buffer.filled());
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 impl ClientSocket {
-    pub(crate) fn new(stream: Transport, ahead: Ahead, life: Rc<Life>) -> Self {
-        Self { stream: Some(stream), ahead, beyond: Bytes::new(), life }
+    pub(crate) fn new(stream: Transport, ahead: BytesMut, life: Rc<Life>) -> Self {
+        Self { stream: Some(stream), ahead, life }
     }
 
-    /// Gives back bytes that somebody had read too many.
-    pub(crate) fn put_back(&mut self, bytes: Bytes) {
-        self.beyond = bytes;
+    /// The bytes that were read ahead, for whoever has a place for them.
+    pub(crate) fn take_ahead(&mut self) -> BytesMut {
+        std::mem::take(&mut self.ahead)
     }
 
-    /// Waits until there is something to read; `false`: the stream has ended.
-    pub(crate) async fn has_more(&mut self) -> bool {
-        if !self.ahead.bytes().is_empty() || !self.beyond.is_empty() {
-            return true;
-        }
-        self.ahead = Ahead::default();
-        let Some(stream) = &mut self.stream else { return false };
-        let read = self.ahead.read(stream).await;
-        let came = read.is_ok_and(|read| read > 0);
-        if came {
-            self.life.received();
-        }
-        came
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Some(Transport::Tls(_)))
     }
 
     fn transport(&mut self) -> &mut Transport {
         self.stream.as_mut().expect("taken by drop alone")
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
     }
 }
 
@@ -100,21 +80,14 @@ impl AsyncRead for ClientSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.ahead.bytes().is_empty() {
-            self.ahead.give(buf);
-            return Poll::Ready(Ok(()));
-        }
-        if !self.beyond.is_empty() {
-            let count = buf.remaining().min(self.beyond.len());
-            buf.put_slice(&self.beyond[..count]);
-            self.beyond.advance(count);
+        if !self.ahead.is_empty() {
+            let count = buf.remaining().min(self.ahead.len());
+            buf.put_slice(&self.ahead[..count]);
+            self.ahead.advance(count);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(match self.transport() {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        })?;
+        ready!(Pin::new(self.transport()).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.life.received();
         }

@@ -34,7 +34,7 @@ pub(crate) struct Client {
     pub(crate) tls: Option<Box<Session>>,
     pub(crate) life: Rc<Life>,
     /// What this connection is about to become.
-    pub(crate) opening: RefCell<Option<Opening>>,
+    pub(crate) opening: RefCell<Option<Box<Opening>>>,
 }
 
 impl Client {

@@ -11,6 +11,9 @@ use super::{BadHead, Bounds};
 /// So many fields find their place on the stack.
 const USUAL: usize = 100;
 
+/// A body that says it is longer means something else.
+const LONGEST: u64 = u64::MAX - 2;
+
 /// Room for the fields of a head while it is read.
 pub(super) type Room<'head> = [MaybeUninit<httparse::Header<'head>>];
 
@@ -131,11 +134,17 @@ impl Fields {
         for spot in self.spots() {
             let name = HeaderName::from_bytes(slice(head, spot.name)).map_err(|_| BadHead::Malformed)?;
             let (from, to) = (index(spot.value.0), index(spot.value.1));
-            let value =
+            let mut value =
                 HeaderValue::from_maybe_shared(head.slice(from..to)).map_err(|_| BadHead::Malformed)?;
             if name == CONTENT_LENGTH {
                 if said.take_length(&value) == Repeated::Yes {
                     continue;
+                }
+                if let Some(Length::Of(length)) = said.length
+                    && value.as_bytes().contains(&b',')
+                {
+                    // Not everybody takes a list for what it says.
+                    value = HeaderValue::from(length);
                 }
             } else if name == TRANSFER_ENCODING {
                 said.coding = Some(coding(&value));
@@ -187,7 +196,7 @@ impl Length {
         let mut numbers = value.split(|byte| *byte == b',').map(|part| digits(part.trim_ascii()));
         let first = numbers.next().flatten();
         match first {
-            Some(number) if numbers.all(|other| other == first) => Self::Of(number),
+            Some(number) if number <= LONGEST && numbers.all(|other| other == first) => Self::Of(number),
             Some(_) | None => Self::Bad,
         }
     }

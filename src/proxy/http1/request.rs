@@ -150,6 +150,8 @@ mod tests {
             ("content-length: 0x5\r\n", Err(BadHead::Malformed)),
             ("content-length: \r\n", Err(BadHead::Malformed)),
             ("content-length: 18446744073709551616\r\n", Err(BadHead::Malformed)),
+            ("content-length: 18446744073709551615\r\n", Err(BadHead::Malformed)),
+            ("content-length: 5, 5\r\n", Ok(Framing::Length(5))),
             ("transfer-encoding: chunked\r\n", Ok(Framing::Chunked)),
             ("transfer-encoding: gzip, Chunked\r\n", Ok(Framing::Chunked)),
             ("transfer-encoding: chunked, gzip\r\n", Err(BadHead::Malformed)),

@@ -51,7 +51,7 @@ impl Exchange {
     }
 }
 
-/// Counts and logs what hyper answered itself, because it was no request yet.
+/// Counts and logs what was answered because it was no request yet.
 pub(crate) fn unread(worker: &Worker, client: &Client, status: StatusCode) {
     let reason = ErrorReason::HttpRequestError;
     if let Some(cells) = worker.unrouted() {

@@ -84,7 +84,7 @@ pub(crate) fn open(response: Response<Download>, mut exchange: Box<Exchange>) ->
         let named = head.headers.get(UPGRADE);
         let protocol = named.cloned().unwrap_or(HeaderValue::from_static(""));
         let opening = Opening { tunnel, exchange, connection: download.connection, protocol, error: None };
-        client.opening.replace(Some(opening));
+        client.opening.replace(Some(Box::new(opening)));
     }
     Response::from_parts(head, Empty::new())
 }

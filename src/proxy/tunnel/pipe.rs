@@ -14,9 +14,6 @@ use super::{Opening, Tunnel};
 use crate::proxy::client::life::{Ending, Life};
 use crate::proxy::worker::Worker;
 
-/// What is read at once, and so the most that is held per direction.
-const SCRATCH: usize = 64 * 1024;
-
 /// Both sides, and what goes between them.
 struct Pipe<C, E> {
     client: C,
@@ -74,9 +71,6 @@ where
         }
         let worker = self.worker.clone();
         let mut scratch = worker.scratch.borrow_mut();
-        if scratch.is_empty() {
-            *scratch = vec![0; SCRATCH].into();
-        }
         self.poll_up(cx, told, &mut scratch);
         self.poll_down(cx, told, &mut scratch);
         if told == Told::Goodbye {
