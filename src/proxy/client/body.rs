@@ -7,10 +7,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::http2::RequestBody;
+
 /// The body of a client's request as it comes.
 pub(crate) enum ClientBody {
     Http1(Incoming),
-    Http2(Incoming),
+    Http2(RequestBody),
 }
 
 /// It broke off, or broke the rules of its protocol: its client's doing either way.
@@ -25,22 +27,25 @@ impl Body for ClientBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         match &mut *self {
-            Self::Http1(body) | Self::Http2(body) => {
+            Self::Http1(body) => {
                 let polled = Pin::new(body).poll_frame(cx);
                 polled.map(|frame| frame.map(|frame| frame.map_err(|_| BrokenBody)))
             }
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(body) | Self::Http2(body) => body.is_end_stream(),
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(body) | Self::Http2(body) => body.size_hint(),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
         }
     }
 }
