@@ -114,18 +114,25 @@ where
     /// Reads what has come, writes what is to go, and begins to answer new requests.
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Phase::Serving(connection) = &mut self.phase else { return Poll::Pending };
-        let heartbeat = self.heartbeat.as_mut();
-        if heartbeat.is_some_and(|heartbeat| heartbeat.poll(cx, &self.life).is_ready()) {
-            connection.abrupt_shutdown(Reason::NO_ERROR);
+        loop {
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    let (parts, stream) = request.into_parts();
+                    let body = RequestBody::new(stream, &parts.headers);
+                    self.streams.push((self.answer)(Request::from_parts(parts, body)), respond);
+                }
+                // An error ends the connection; what it cost is in the records of the exchanges it broke.
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let heartbeat = self.heartbeat.as_mut();
+                    let is_gone = heartbeat.is_some_and(|beat| beat.poll(cx, &self.life).is_ready());
+                    if !is_gone {
+                        return Poll::Pending;
+                    }
+                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                }
+            }
         }
-        while let Some(accepted) = ready!(connection.poll_accept(cx)) {
-            // An error ends the connection; what it cost is in the records of the exchanges it broke.
-            let Ok((request, respond)) = accepted else { return Poll::Ready(()) };
-            let (parts, stream) = request.into_parts();
-            let body = RequestBody::new(stream, &parts.headers);
-            self.streams.push((self.answer)(Request::from_parts(parts, body)), respond);
-        }
-        Poll::Ready(())
     }
 }
 

@@ -16,22 +16,23 @@ const PING: Duration = Duration::from_secs(20);
 pub(super) struct Heartbeat {
     pings: Option<PingPong>,
     alarm: Alarm,
+    /// When the alarm is set to.
+    due: Timestamp,
     clock: Clock,
-    /// How often anything had come when we looked, and when that was.
+    /// How often anything had come when we looked.
     heard: u64,
-    since: Timestamp,
     asked: bool,
 }
 
 impl Heartbeat {
     pub(super) fn new(pings: Option<PingPong>, clock: Clock, life: &Life) -> Self {
-        let since = clock.now();
-        let mut alarm = Alarm::new(clock.clone());
-        alarm.set(since + PING);
-        Self { pings, alarm, clock, heard: life.heard(), since, asked: false }
+        let (alarm, due) = (Alarm::new(clock.clone()), clock.now());
+        let mut heartbeat = Self { pings, alarm, due, clock, heard: life.heard(), asked: false };
+        heartbeat.wait_from(due);
+        heartbeat
     }
 
-    /// Ready when nobody is there.
+    /// Asked after what has come was read. Ready when nobody is there.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, life: &Life) -> Poll<()> {
         if let Some(pings) = self.pings.as_mut().filter(|_| self.asked) {
             // An answer counts by being heard; taken here, so that another ping can follow.
@@ -39,21 +40,28 @@ impl Heartbeat {
         }
         if self.heard != life.heard() {
             self.heard = life.heard();
-            self.since = self.clock.now();
             self.asked = false;
-            self.alarm.set(self.since + PING);
+            self.wait_from(self.clock.now());
         }
         while self.alarm.poll(cx).is_ready() {
-            if self.asked {
+            let now = self.clock.now();
+            // Where it was us who stood still, its answer may be here and unread.
+            let stood_still = now - self.due >= PING;
+            if self.asked && !stood_still {
                 return Poll::Ready(());
             }
             self.asked = true;
-            self.alarm.set(self.clock.now() + PING);
+            self.wait_from(now);
             if let Some(pings) = &mut self.pings {
                 // An error: one is on its way already.
                 let _on_its_way = pings.send_ping(Ping::opaque());
             }
         }
         Poll::Pending
+    }
+
+    fn wait_from(&mut self, now: Timestamp) {
+        self.due = now + PING;
+        self.alarm.set(self.due);
     }
 }
