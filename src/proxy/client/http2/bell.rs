@@ -10,7 +10,8 @@ use std::task::{Wake, Waker};
 pub(super) struct Bell {
     /// Somebody is polling, and asks afterwards whether it rang.
     attended: AtomicBool,
-    rang: AtomicBool,
+    /// There is something to do for the connection itself: to read, to write, to ask.
+    called: AtomicBool,
     woken: Mutex<Woken>,
 }
 
@@ -38,14 +39,14 @@ impl Bell {
         }
     }
 
-    /// What rang until now is about to be looked at; streams are looked for in [`Self::take_places`].
-    pub(super) fn hush(&self) {
-        self.rang.store(false, Ordering::SeqCst);
+    /// Whether the connection itself has something to do, as opposed to its streams. Asked once: it is done now.
+    pub(super) fn take_call(&self) -> bool {
+        self.called.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether there is something to look at.
+    /// Whether anybody has something to do.
     pub(super) fn has_rung(&self) -> bool {
-        self.rang.load(Ordering::SeqCst) || !self.lock().places.is_empty()
+        self.called.load(Ordering::SeqCst) || !self.lock().places.is_empty()
     }
 
     /// Nobody looks any more: if there is something to look at, the task is to be polled again.
@@ -66,8 +67,13 @@ impl Bell {
         self.lock().places.extend(places);
     }
 
+    /// The connection itself is to be polled.
+    pub(super) fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
     fn ring(&self) {
-        self.rang.store(true, Ordering::SeqCst);
         if !self.attended.load(Ordering::SeqCst) {
             self.wake_task();
         }
@@ -87,11 +93,11 @@ impl Bell {
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.ring();
+        self.call();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.ring();
+        self.call();
     }
 }
 
@@ -152,7 +158,6 @@ mod tests {
         PlaceBell::new(&bell, 7).wake();
         assert!(bell.has_rung());
         assert_eq!(places(&bell), [7]);
-        bell.hush();
         bell.leave();
         assert_eq!(woken.0.load(Ordering::SeqCst), 0);
     }
@@ -165,17 +170,17 @@ mod tests {
         bell.leave();
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         assert_eq!(places(&bell), [7]);
-        bell.hush();
         bell.clone().wake();
         assert_eq!(woken.0.load(Ordering::SeqCst), 2);
     }
 
     #[test]
-    fn a_stream_that_rang_is_not_hushed() {
+    fn what_a_stream_has_to_do_is_not_the_connections_business() {
         let (bell, _woken) = attended();
         PlaceBell::new(&bell, 7).wake();
-        bell.hush();
-        assert!(bell.has_rung());
+        assert!(!bell.take_call() && bell.has_rung());
+        bell.clone().wake();
+        assert!(bell.take_call() && !bell.take_call());
     }
 
     #[test]

@@ -48,7 +48,7 @@ enum Phase {
 
 impl<A, F, B> Connection<A, F, B>
 where
-    A: FnMut(Request<RequestBody>) -> F + Unpin,
+    A: FnMut(Request<RequestBody>) -> Pin<Box<F>> + Unpin,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: Body<Data = Bytes> + Unpin,
 {
@@ -76,6 +76,7 @@ where
     /// Tells the client that it should come again elsewhere: what it has asked and what is on its way is still answered.
     pub(super) fn bid_farewell(mut self: Pin<&mut Self>) {
         self.leaving = true;
+        self.bell.call();
         if let Phase::Serving(connection) = &mut self.phase {
             connection.graceful_shutdown();
         }
@@ -89,19 +90,19 @@ where
             connection.graceful_shutdown();
         }
         self.phase = Phase::Serving(connection);
+        self.bell.call();
         Poll::Ready(Ok(()))
     }
 
-    /// Streams first: what they say goes out, in one write, when the socket is looked at. Then those that the socket
-    /// brought.
+    /// Streams first: `h2` calls for what they say to go out, which it does in one write when the socket is looked at. Then
+    /// those that the socket brought.
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if ready!(self.poll_handshake(cx)).is_err() {
             return Poll::Ready(());
         }
         for _ in 0..ROUNDS {
             self.streams.poll(&self.worker);
-            self.bell.hush();
-            if self.poll_socket(cx).is_ready() {
+            if self.bell.take_call() && self.poll_socket(cx).is_ready() {
                 return Poll::Ready(());
             }
             if !self.bell.has_rung() || !coop::has_budget_remaining() {
@@ -138,7 +139,7 @@ where
 
 impl<A, F, B> Future for Connection<A, F, B>
 where
-    A: FnMut(Request<RequestBody>) -> F + Unpin,
+    A: FnMut(Request<RequestBody>) -> Pin<Box<F>> + Unpin,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: Body<Data = Bytes> + Unpin,
 {

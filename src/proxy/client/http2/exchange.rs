@@ -43,10 +43,10 @@ where
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: Body<Data = Bytes> + Unpin,
 {
-    pub(super) fn new(answer: F, respond: SendResponse<Bytes>, shared: &Rc<Shared>) -> Self {
+    pub(super) fn new(answer: Pin<Box<F>>, respond: SendResponse<Bytes>, shared: &Rc<Shared>) -> Self {
         let stream = Rc::<Stream>::default();
         shared.life.adopt(&stream);
-        Self { stage: Stage::Asked(Box::pin(answer)), respond, stream, shared: shared.clone() }
+        Self { stage: Stage::Asked(answer), respond, stream, shared: shared.clone() }
     }
 
     /// Ready when there is nothing more to do for it.

@@ -36,7 +36,7 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, socket: Client
     let handshake = builder(&life).handshake(socket);
     let asked = worker.clone();
     let answer = move |request: http::Request<RequestBody>| {
-        handle(asked.clone(), client.clone(), request.map(ClientBody::Http2))
+        Box::pin(handle(asked.clone(), client.clone(), request.map(ClientBody::Http2)))
     };
     let mut connection = Connection::new(handshake, answer, worker, life.clone());
     // How it ended is in the records of the exchanges that it broke.

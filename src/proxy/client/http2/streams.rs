@@ -1,6 +1,7 @@
 //! The streams of one connection that are being served, each in its place. Only those are polled that were woken.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -44,7 +45,7 @@ where
     }
 
     /// Has another request answered, from the next poll on.
-    pub(super) fn push(&mut self, answer: F, respond: SendResponse<Bytes>) {
+    pub(super) fn push(&mut self, answer: Pin<Box<F>>, respond: SendResponse<Bytes>) {
         let exchange = Exchange::new(answer, respond, &self.shared);
         let place = self.free.pop().unwrap_or_else(|| self.add_place());
         self.places[place].exchange = Some(exchange);
