@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -169,6 +170,15 @@ impl Worker {
             let _count = count;
             task.await;
         });
+    }
+
+    /// Does one step of something, whose panic ends that thing and nothing else. `None`: it panicked.
+    pub(super) fn guarded<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(step)).ok();
+        if done.is_none() {
+            self.common.vitals.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        done
     }
 
     /// A connection ends before anything was asked: it does not say whom it is from.

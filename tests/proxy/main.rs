@@ -22,6 +22,7 @@ mod http2;
 mod http2_client;
 mod http2_floods;
 mod http2_rules;
+mod http2_streams;
 mod limits;
 mod lost;
 mod origin;

@@ -5,14 +5,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::http1::UploadBody;
+use super::http2::RequestBody;
 
 /// The body of a client's request as it comes.
 pub(crate) enum ClientBody {
     Http1(UploadBody),
-    Http2(Incoming),
+    Http2(RequestBody),
 }
 
 /// It broke off, or broke the rules of its protocol: its client's doing either way.
@@ -28,10 +28,7 @@ impl Body for ClientBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         match &mut *self {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
-            Self::Http2(body) => {
-                let polled = Pin::new(body).poll_frame(cx);
-                polled.map(|frame| frame.map(|frame| frame.map_err(|_| BrokenBody)))
-            }
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

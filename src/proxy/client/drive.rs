@@ -11,9 +11,9 @@ pub(super) async fn drive<C>(
     life: &Life,
     connection: &mut C,
     bid_farewell: impl Fn(Pin<&mut C>),
-) -> Option<hyper::Result<()>>
+) -> Option<C::Output>
 where
-    C: Future<Output = hyper::Result<()>> + Unpin,
+    C: Future + Unpin,
 {
     // Whoever came while the worker was draining was told to close after its first request.
     let mut told = life.ending();

@@ -25,6 +25,8 @@ pub(crate) struct Life {
     requests: Cell<u64>,
     open: Cell<u32>,
     head: Cell<bool>,
+    /// How often anything came.
+    heard: Cell<u64>,
     handshaking: Cell<bool>,
     unread: Cell<bool>,
     blocked: Cell<bool>,
@@ -89,6 +91,7 @@ impl Life {
             requests: Cell::new(0),
             open: Cell::new(0),
             head: Cell::new(false),
+            heard: Cell::new(0),
             handshaking: Cell::new(false),
             unread: Cell::new(false),
             blocked: Cell::new(false),
@@ -156,9 +159,15 @@ impl Life {
     }
 
     pub(crate) fn received(&self) {
+        self.heard.set(self.heard.get().wrapping_add(1));
         if self.open.get() == 0 {
             self.head.set(true);
         }
+    }
+
+    /// How often anything has come.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.get()
     }
 
     /// Bytes for the client were given to the system, or it takes none now.
@@ -216,7 +225,14 @@ impl Life {
 
     /// A stream of this connection, to be looked after as long as it lives.
     pub(crate) fn adopt(&self, stream: &Rc<Stream>) {
-        self.streams.borrow_mut().push(Rc::downgrade(stream));
+        let mut streams = self.streams.borrow_mut();
+        if streams.len() == streams.capacity() {
+            // Those that have ended make room for new ones, not only when the worker looks: it need not be new memory.
+            streams.retain(|stream| stream.strong_count() > 0);
+            let living = streams.len();
+            streams.reserve(living);
+        }
+        streams.push(Rc::downgrade(stream));
     }
 
     /// Says which stream's task runs now.

@@ -2,13 +2,9 @@
 //! still; the body is not asked for then, so somebody else must notice.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::pin;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use super::life::Life;
 use crate::domain::Timestamp;
 
 /// What a stream's task, its response and the worker tell each other.
@@ -22,22 +18,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Runs a stream's task until it ends or is cut: dropping it resets the stream and leaves the connection alone.
-    pub(crate) async fn run(life: Rc<Life>, task: impl Future<Output = ()>) {
-        let stream = Rc::new(Self::default());
-        life.adopt(&stream);
-        let mut task = pin!(task);
-        poll_fn(|cx| {
-            if stream.cut.get() {
-                return Poll::Ready(());
-            }
-            stream.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            life.within(Some(stream.clone()));
-            let polled = task.as_mut().poll(cx);
-            life.within(None);
-            polled
-        })
-        .await;
+    /// Whether it is to end now.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
+    /// Who is to be woken when it is cut; always the same.
+    pub(super) fn runs_in(&self, waker: &Waker) {
+        self.waker.borrow_mut().get_or_insert_with(|| waker.clone());
     }
 
     /// A piece of the response was handed over and more is to come: the next step is the client's.
