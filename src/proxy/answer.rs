@@ -26,14 +26,11 @@ pub(super) struct Answer {
     exchange: Box<Exchange>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "almost every answer is an endpoint's: a box would cost each one"
-)]
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),
-    Endpoint(Download),
+    /// Boxed: it goes through several hands before it is polled, and would be copied from each to the next.
+    Endpoint(Box<Download>),
 }
 
 /// What an endpoint sends, with the connection it comes on.
@@ -101,7 +98,7 @@ impl Answer {
     }
 
     pub(super) fn endpoint(download: Download, exchange: Box<Exchange>) -> Self {
-        let mut answer = Self { source: Source::Endpoint(download), exchange };
+        let mut answer = Self { source: Source::Endpoint(Box::new(download)), exchange };
         if answer.is_end_stream() {
             // Nobody will ask for a body that isn't there.
             answer.end(End::Whole);
@@ -110,15 +107,19 @@ impl Answer {
     }
 
     fn end(&mut self, end: End) {
+        if !self.exchange.is_closed() {
+            self.end_at(self.exchange.worker.clock.now(), end);
+        }
+    }
+
+    fn end_at(&mut self, now: Timestamp, end: End) {
         if let Source::Endpoint(download) = &mut self.source {
             let connection = download.connection.take().filter(|_| end == End::Whole);
             if let Some(connection) = connection {
-                let now = self.exchange.worker.clock.now();
                 download.pool.put(connection, now);
-                return self.exchange.end_at(now, end);
             }
         }
-        self.exchange.end(end);
+        self.exchange.end_at(now, end);
     }
 
     /// It breaks off. Whoever speaks gRPC is told how, if its protocol has a place for that.
@@ -152,9 +153,18 @@ impl Answer {
         }
         self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
         if self.is_end_stream() {
-            self.end(End::Whole);
+            self.end_at(self.now_given(), End::Whole);
         }
         frame
+    }
+
+    /// When the piece that is being given came.
+    fn now_given(&self) -> Timestamp {
+        let given = match &self.source {
+            Source::Endpoint(download) => download.pace.given,
+            Source::Ours(_) => None,
+        };
+        given.unwrap_or_else(|| self.exchange.worker.clock.now())
     }
 
     /// An endpoint's answer breaks off as well when its request did or when the client did not take it, which is the
