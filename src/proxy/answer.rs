@@ -29,12 +29,14 @@ pub(super) struct Answer {
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),
-    /// Boxed: it goes through several hands before it is polled, and would be copied from each to the next.
-    Endpoint(Box<Download>),
+    Endpoint(Download),
 }
 
-/// What an endpoint sends, with the connection it comes on.
-pub(super) struct Download {
+/// What an endpoint sends, with the connection it comes on. Boxed: it goes through many hands before it is polled, and each
+/// would copy it.
+pub(super) type Download = Box<Inflow>;
+
+pub(super) struct Inflow {
     pub(super) incoming: Received,
     /// `None` once it went back to its pool.
     pub(super) connection: Option<Connection>,
@@ -98,7 +100,7 @@ impl Answer {
     }
 
     pub(super) fn endpoint(download: Download, exchange: Box<Exchange>) -> Self {
-        let mut answer = Self { source: Source::Endpoint(Box::new(download)), exchange };
+        let mut answer = Self { source: Source::Endpoint(download), exchange };
         if answer.is_end_stream() {
             // Nobody will ask for a body that isn't there.
             answer.end(End::Whole);
@@ -186,7 +188,7 @@ impl Answer {
     }
 }
 
-impl Download {
+impl Inflow {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
