@@ -253,11 +253,11 @@ impl Depths {
 /// its number of segments. The last is the empty one.
 fn prefixes(path: &str, deepest: usize) -> impl Iterator<Item = (usize, &str)> {
     // What is no path (`*` of OPTIONS) has only the empty prefix.
-    let path = if path.starts_with('/') && deepest > 0 { path } else { "" };
-    let mut slashes = path.match_indices('/');
-    let longest = match slashes.nth(deepest) {
+    let path = if path.starts_with('/') { path } else { "" };
+    let slashes = || (0..).zip(path.bytes()).filter(|(_, byte)| *byte == b'/');
+    let longest = match slashes().nth(deepest) {
         Some((end, _)) => (deepest, &path[..end]),
-        None => (path.matches('/').count(), path),
+        None => (slashes().count(), path),
     };
     successors(Some(longest), |(depth, prefix)| {
         let border = prefix.rfind('/')?;

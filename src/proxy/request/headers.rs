@@ -85,7 +85,9 @@ pub(crate) fn without_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let listed =
         headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let listed = listed.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    // What almost all list, and all lose in any case.
+    let listed = listed.map(<[u8]>::trim_ascii).filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"));
+    let listed = listed.filter_map(|name| HeaderName::from_bytes(name).ok());
     // Framing and routing are not the client's to take away.
     let listed = listed.filter(|name| *name != HOST && *name != CONTENT_LENGTH);
     let unwanted = headers.keys().filter(|name| unwanted(name)).cloned();
