@@ -26,18 +26,17 @@ pub(super) struct Answer {
     exchange: Box<Exchange>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "almost every answer is an endpoint's: a box would cost each one"
-)]
 enum Source {
     /// Of our own; empty once given.
     Ours(Bytes),
     Endpoint(Download),
 }
 
-/// What an endpoint sends, with the connection it comes on.
-pub(super) struct Download {
+/// What an endpoint sends, with the connection it comes on. Boxed: it goes through many hands before it is polled, and each
+/// would copy it.
+pub(super) type Download = Box<Inflow>;
+
+pub(super) struct Inflow {
     pub(super) incoming: Received,
     /// `None` once it went back to its pool.
     pub(super) connection: Option<Connection>,
@@ -110,15 +109,19 @@ impl Answer {
     }
 
     fn end(&mut self, end: End) {
+        if !self.exchange.is_closed() {
+            self.end_at(self.exchange.worker.clock.now(), end);
+        }
+    }
+
+    fn end_at(&mut self, now: Timestamp, end: End) {
         if let Source::Endpoint(download) = &mut self.source {
             let connection = download.connection.take().filter(|_| end == End::Whole);
             if let Some(connection) = connection {
-                let now = self.exchange.worker.clock.now();
                 download.pool.put(connection, now);
-                return self.exchange.end_at(now, end);
             }
         }
-        self.exchange.end(end);
+        self.exchange.end_at(now, end);
     }
 
     /// It breaks off. Whoever speaks gRPC is told how, if its protocol has a place for that.
@@ -152,9 +155,18 @@ impl Answer {
         }
         self.exchange.sent(frame.data_ref().map_or(0, Bytes::len));
         if self.is_end_stream() {
-            self.end(End::Whole);
+            self.end_at(self.now_given(), End::Whole);
         }
         frame
+    }
+
+    /// When the piece that is being given came.
+    fn now_given(&self) -> Timestamp {
+        let given = match &self.source {
+            Source::Endpoint(download) => download.pace.given,
+            Source::Ours(_) => None,
+        };
+        given.unwrap_or_else(|| self.exchange.worker.clock.now())
     }
 
     /// An endpoint's answer breaks off as well when its request did or when the client did not take it, which is the
@@ -176,7 +188,7 @@ impl Answer {
     }
 }
 
-impl Download {
+impl Inflow {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,

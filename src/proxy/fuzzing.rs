@@ -19,6 +19,7 @@ use super::http1::request::read_request;
 use super::http1::response::read_response;
 use super::http1::{BadHead, Bounds, Framing, write};
 use super::observe::trace_id_of;
+use super::request::fields::Fields;
 use super::request::origin::Origin;
 use super::request::{assign, headers, normalize};
 use crate::domain::Timestamp;
@@ -150,8 +151,9 @@ fn read_body(message: &mut Message, decoder: &mut Decoder, buffer: &mut BytesMut
 
 /// What a request asks for; `None`: it is refused.
 pub fn level(mut parts: Parts) -> Option<Levelled> {
-    normalize::level(&mut parts, &Scheme::HTTP).ok()?;
-    let asked = normalize::asked(&parts).ok()?;
+    let mut fields = Fields::of(&parts.headers);
+    normalize::level(&mut parts, &mut fields, &Scheme::HTTP).ok()?;
+    let asked = normalize::asked(&parts, &fields).ok()?;
     let (host, path) = (asked.host.into_owned(), asked.path.into_owned());
     Some(Levelled { parts, host, path })
 }
@@ -168,7 +170,8 @@ pub fn to_endpoint(peer: SocketAddr, trusted: &TrustedProxies, mut fields: Heade
     let life = Rc::new(Life::new(Timestamp::from_micros(0), 0.5, Arc::default()));
     let client = Client::new(listener, peer, LOCAL, life);
     let origin = Origin::of(&client, &fields, trusted);
-    headers::to_endpoint(&mut fields);
+    let seen = Fields::of(&fields);
+    headers::to_endpoint(&mut fields, &seen);
     let host = fields.get(HOST).cloned();
     origin.tell(&mut fields, &client, host);
     let request_id = origin.request_id().unwrap_or(HeaderValue::from_static("id"));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -60,7 +60,7 @@ async fn answer(
 ) -> Result<Response<Given>, Infallible> {
     let listener = client.listener.clone();
     let mut exchange = Exchange::begin(worker, client, &parts, !body.is_end_stream());
-    let form = Form::wanted(&parts.headers);
+    let form = exchange.fields.form();
     let mut response = match serve(&mut exchange, parts, body).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             tunnel::open(response, exchange).map(Either::Right)
@@ -118,10 +118,12 @@ async fn serve_at_leisure(
     if exchange.is_grpc() && spoken == Protocol::Http1 {
         return Err(Refusal::GrpcOverHttp1);
     }
-    // HTTP/2 has other ways to change what is spoken.
     let protocol = match spoken {
-        Protocol::Http2 => None,
-        Protocol::Http1 | Protocol::Auto => ask::asked(&parts, &body, &found.service.policy.upgrades),
+        Protocol::Http1 | Protocol::Auto if exchange.fields.names_protocol => {
+            ask::asked(&parts, &body, &found.service.policy.upgrades)
+        }
+        // HTTP/2 has other ways to change what is spoken.
+        Protocol::Http1 | Protocol::Auto | Protocol::Http2 => None,
     };
     let mut outbound = prepare(exchange, parts, body, &found.service, aid);
     if let Some(protocol) = &protocol {
@@ -155,18 +157,18 @@ async fn serve_at_leisure(
 /// Finds the service, if the client may ask it, and comes in; if that is held or has no room now, waits and looks again.
 /// `length`: at least so many bytes of a body will come.
 async fn find(exchange: &mut Exchange, parts: &mut Parts, length: u64) -> Result<Found, Refusal> {
-    refuse_large(parts, exchange.client.life.limits())?;
-    level(parts, &exchange.client.scheme)?;
+    refuse_large(parts, &exchange.fields, exchange.client.life.limits())?;
+    level(parts, &mut exchange.fields, &exchange.client.scheme)?;
     if let Some(to) = exchange.client.listener.redirect
         && exchange.origin.scheme != Scheme::HTTPS
-        && let Some(location) = redirect::location(parts, to)?
+        && let Some(location) = redirect::location(parts, &exchange.fields, to)?
     {
         exchange.location = Some(location);
         return Err(Refusal::ToHttps);
     }
     let mut visit = Visit::First;
     loop {
-        let found = route(exchange.worker.view(), parts, &exchange.client)?;
+        let found = route(exchange.worker.view(), parts, exchange)?;
         exchange.addressed(&found.service, found.route);
         admit(exchange, &found.service, &parts.headers, visit)?;
         visit = Visit::Again;
@@ -185,9 +187,9 @@ async fn find(exchange: &mut Exchange, parts: &mut Parts, length: u64) -> Result
     }
 }
 
-fn route(view: Rc<View>, parts: &Parts, client: &Client) -> Result<Found, Refusal> {
-    let asked = asked(parts)?;
-    if client.tls.as_ref().is_some_and(|session| session.misdirects(&asked.host)) {
+fn route(view: Rc<View>, parts: &Parts, exchange: &Exchange) -> Result<Found, Refusal> {
+    let asked = asked(parts, &exchange.fields)?;
+    if exchange.client.tls.as_ref().is_some_and(|session| session.misdirects(&asked.host)) {
         return Err(Refusal::Misdirected);
     }
     let request =
@@ -259,8 +261,8 @@ fn prepare(
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    to_endpoint(&mut parts.headers);
-    let host = parts.headers.get(HOST).cloned();
+    to_endpoint(&mut parts.headers, &exchange.fields);
+    let host = exchange.fields.asked_host().cloned();
     exchange.origin.tell(&mut parts.headers, &exchange.client, host);
     if let Some(shown) = exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()) {
         tell_certificate(&mut parts.headers, shown);

@@ -14,17 +14,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::client::stream::Stream;
 use super::client::who::Client;
 use super::endpoint::pool::Pool;
 use super::fault::{AttemptError, Fault};
 use super::request::assign::Assignment;
+use super::request::fields::Fields;
 use super::request::gate::Pass;
-use super::request::grpc::is_grpc;
 use super::request::headers::new_request_id;
 use super::request::origin::Origin;
 use super::request::respond::{Form, Refusal};
@@ -39,7 +38,6 @@ pub(super) use line::unread;
 pub(super) use sample::trace_id_of;
 pub(super) use second::Aside;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What is counted for a client that went away: nginx's code.
 const CLIENT_LEFT: u16 = 499;
 
@@ -50,6 +48,8 @@ pub(super) struct Exchange {
     pub(super) origin: Origin,
     pub(super) request_id: HeaderValue,
     pub(super) method: Method,
+    /// What the client sent; levelled with the request.
+    pub(super) fields: Fields,
     pub(super) started: Timestamp,
     pub(super) upload: Option<Rc<Upload>>,
     /// Where it belongs, if that is elsewhere.
@@ -62,9 +62,6 @@ pub(super) struct Exchange {
     stream: Option<Rc<Stream>>,
     uri: Uri,
     version: Version,
-    host: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    traceparent: Option<HeaderValue>,
     /// Where it belongs, even if no version gets it.
     addressed: Option<Rc<ServiceView>>,
     assigned: Option<Assigned>,
@@ -110,7 +107,7 @@ impl Exchange {
     pub(super) fn begin(worker: Rc<Worker>, client: Rc<Client>, head: &Parts, has_body: bool) -> Box<Self> {
         client.life.request_began();
         let origin = Origin::of(&client, &head.headers, &worker.view().snapshot.trusted);
-        let header = |name: HeaderName| head.headers.get(name).cloned();
+        let fields = Fields::of(&head.headers);
         Box::new(Self {
             started: worker.clock.now(),
             request_id: origin.request_id().unwrap_or_else(new_request_id),
@@ -118,9 +115,6 @@ impl Exchange {
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
-            host: header(HOST),
-            user_agent: header(USER_AGENT),
-            traceparent: header(TRACEPARENT),
             stream: client.life.stream(),
             has_body,
             worker,
@@ -144,7 +138,8 @@ impl Exchange {
             failure: None,
             rescued: false,
             blame: Blame::Nobody,
-            call: is_grpc(&head.headers).then(Call::default),
+            call: fields.is_call.then(Call::default),
+            fields,
             is_tunnel: false,
             tunnelled_in: 0,
             closed: false,
@@ -259,6 +254,10 @@ impl Exchange {
         if let Some(stream) = &self.stream {
             stream.waits_for_more();
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Closes the record; later calls do nothing.

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::iter::successors;
+use std::iter::{self, successors};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use siphasher::sip::SipHasher13;
@@ -66,7 +66,9 @@ pub struct Matcher {
 /// The routes of one host pattern.
 #[derive(Debug, Default)]
 struct HostRoutes {
-    /// By prefix, each list in the order in which they are tried.
+    /// Of the empty prefix, which almost every host has, in the order in which they are tried.
+    root: Vec<Rule>,
+    /// The others by prefix, each list in the same order.
     paths: ByName<Vec<Rule>>,
     /// How many segments the prefixes have.
     depths: Depths,
@@ -147,6 +149,9 @@ impl Matcher {
 
     /// The closest pattern other than its own name that holds for `host`.
     fn family_of(&self, host: &str) -> Option<usize> {
+        if self.under.is_empty() {
+            return self.any;
+        }
         host.rmatch_indices('.')
             .zip(1..=self.labels.deepest)
             .filter(|((dot, _), labels)| *dot > 0 && self.labels.contains(*labels))
@@ -185,7 +190,8 @@ impl Matcher {
         for host in 0..self.hosts.len() {
             let deepest = self.wider_and_wider(host).map(|host| host.depths.deepest).max();
             self.hosts[host].deepest = deepest.unwrap_or(0);
-            for rules in self.hosts[host].paths.values_mut() {
+            let HostRoutes { root, paths, .. } = &mut self.hosts[host];
+            for rules in iter::once(root).chain(paths.values_mut()) {
                 // Else a route without conditions would hide those of services that come later by name.
                 rules.sort_by_key(|rule| Reverse(rule.conditions()));
             }
@@ -201,7 +207,10 @@ impl HostRoutes {
         self.longest = self.longest.max(prefix.len());
         let matched = Matched { service, strip, route: route.id() };
         let rule = Rule { methods: route.methods, headers: route.headers, matched };
-        self.paths.entry(prefix.into()).or_default().push(rule);
+        match prefix {
+            "" => self.root.push(rule),
+            prefix => self.paths.entry(prefix.into()).or_default().push(rule),
+        }
     }
 
     #[inline]
@@ -209,7 +218,8 @@ impl HostRoutes {
         if !self.depths.contains(depth) || prefix.len() > self.longest {
             return None;
         }
-        self.paths.get(prefix)?.iter().find(|rule| rule.holds(request)).map(|rule| rule.matched)
+        let rules = if depth == 0 { &self.root } else { self.paths.get(prefix)? };
+        rules.iter().find(|rule| rule.holds(request)).map(|rule| rule.matched)
     }
 }
 
@@ -244,10 +254,10 @@ impl Depths {
 fn prefixes(path: &str, deepest: usize) -> impl Iterator<Item = (usize, &str)> {
     // What is no path (`*` of OPTIONS) has only the empty prefix.
     let path = if path.starts_with('/') { path } else { "" };
-    let mut slashes = path.match_indices('/');
-    let longest = match slashes.nth(deepest) {
+    let slashes = || (0..).zip(path.bytes()).filter(|(_, byte)| *byte == b'/');
+    let longest = match slashes().nth(deepest) {
         Some((end, _)) => (deepest, &path[..end]),
-        None => (path.matches('/').count(), path),
+        None => (slashes().count(), path),
     };
     successors(Some(longest), |(depth, prefix)| {
         let border = prefix.rfind('/')?;

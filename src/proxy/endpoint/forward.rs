@@ -18,7 +18,7 @@ use super::waiting::Whereabouts;
 use crate::domain::Timestamp;
 use crate::domain::proxy_protocol::ProxyHeader;
 use crate::domain::routing::{EndpointId, Role, Timeouts};
-use crate::proxy::answer::{Download, Pace, Silence};
+use crate::proxy::answer::{Download, Inflow, Pace, Silence};
 use crate::proxy::fault::AttemptError;
 use crate::proxy::observe::Exchange;
 use crate::proxy::view::{ServiceView, View};
@@ -273,14 +273,16 @@ impl Destination {
         connection: Connection,
         pool: Rc<Pool>,
     ) -> Response<Download> {
-        response.map(|incoming| Download {
-            incoming,
-            connection: Some(connection),
-            pool,
-            idle: self.timeouts.idle,
-            silence: Silence::default(),
-            pace: Pace::default(),
-            whole: self.whole,
+        response.map(|incoming| {
+            Box::new(Inflow {
+                incoming,
+                connection: Some(connection),
+                pool,
+                idle: self.timeouts.idle,
+                silence: Silence::default(),
+                pace: Pace::default(),
+                whole: self.whole,
+            })
         })
     }
 }

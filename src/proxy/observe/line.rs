@@ -27,7 +27,7 @@ impl Exchange {
             client_ip: self.origin.ip,
             method: self.method.as_str(),
             scheme: self.origin.scheme.as_str(),
-            host: text(self.host.as_ref()).or(self.uri.host()).unwrap_or_default(),
+            host: text(self.fields.host.as_ref()).or(self.uri.host()).unwrap_or_default(),
             path: self.uri.path(),
             query: self.uri.query(),
             proto: proto(self.version),
@@ -46,7 +46,7 @@ impl Exchange {
             rescued: self.rescued,
             answered_by: self.asked.and_then(version),
             error: self.error.or(self.failure.filter(|_| self.rescued)),
-            user_agent: text(self.user_agent.as_ref()),
+            user_agent: text(self.fields.user_agent.as_ref()),
         });
     }
 }

@@ -26,7 +26,7 @@ impl Exchange {
     }
 
     pub(super) fn trace_id(&self) -> Option<&str> {
-        trace_id_of(self.traceparent.as_ref()?)
+        trace_id_of(self.fields.traceparent.as_ref()?)
     }
 }
 

@@ -46,7 +46,8 @@ impl Exchange {
     /// What is kept of the head is part of the buffer that it was read into: thousands of bytes for as long as a tunnel
     /// lives. Copies take what they need.
     fn let_go_of_the_head(&mut self) {
-        let fields = [&mut self.host, &mut self.user_agent, &mut self.traceparent];
+        let head = &mut self.fields;
+        let fields = [&mut head.host, &mut head.user_agent, &mut head.traceparent];
         for value in fields.into_iter().flatten() {
             *value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes()))
                 .unwrap_or(HeaderValue::from_static(""));

@@ -5,6 +5,7 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 
+use super::fields::Fields;
 use crate::proxy::client::tls::Shown;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -19,10 +20,14 @@ const X_CLIENT_CERT_VERIFIED: HeaderName = HeaderName::from_static("x-client-cer
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes a client's fields fit for an endpoint.
-pub(crate) fn to_endpoint(headers: &mut HeaderMap) {
-    let takes_trailers = takes_trailers(headers);
-    remove(headers, |name| is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name));
-    join_cookies(headers);
+pub(crate) fn to_endpoint(headers: &mut HeaderMap, fields: &Fields) {
+    let takes_trailers = fields.has_te && takes_trailers(headers);
+    if fields.has_unfit {
+        remove(headers, is_unfit);
+    }
+    if fields.cookies > 1 {
+        join_cookies(headers);
+    }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -41,6 +46,10 @@ pub(crate) fn tell_certificate(headers: &mut HeaderMap, shown: &Shown) {
 
 /// Makes an endpoint's fields fit for a client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
+    // Most answers have none.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(TRANSFER_ENCODING) {
         // RFC 9112 section 6.3: the length is not to be believed.
         headers.remove(CONTENT_LENGTH);
@@ -54,9 +63,7 @@ pub(crate) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
             let framing = |name: &HeaderName| [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE].contains(name);
-            remove(&mut trailers, |name| {
-                is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name) || framing(name)
-            });
+            remove(&mut trailers, |name| is_unfit(name) || framing(name));
             Frame::trailers(trailers)
         }
         Err(frame) => frame,
@@ -78,15 +85,21 @@ pub(crate) fn without_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let listed =
         headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let listed = listed.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    // What almost all list, and all lose in any case.
+    let listed = listed.map(<[u8]>::trim_ascii).filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"));
+    let listed = listed.filter_map(|name| HeaderName::from_bytes(name).ok());
     // Framing and routing are not the client's to take away.
     let listed = listed.filter(|name| *name != HOST && *name != CONTENT_LENGTH);
     let unwanted = headers.keys().filter(|name| unwanted(name)).cloned();
-    // Most messages have none of either: nothing is allocated then.
     let doomed: Vec<HeaderName> = unwanted.chain(listed).collect();
     for name in doomed {
         headers.remove(name);
     }
+}
+
+/// Whether no endpoint gets a client's field of this name.
+pub(super) fn is_unfit(name: &HeaderName) -> bool {
+    is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name)
 }
 
 // Compared as text: a match on string literals is a jump on the length, an array of names is built for each call.
@@ -144,22 +157,19 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// RFC 9113 section 8.2.3: HTTP/2 may send a cookie in crumbs.
 fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_some() {
-        let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-        if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-            headers.insert(COOKIE, cookie);
-        }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
     }
 }
 
 /// An id for a request: 128 random bits in hexadecimal.
 pub(crate) fn new_request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let id: [u8; 32] = std::array::from_fn(|_| {
-        let digit = DIGITS[usize::try_from(bits & 0xF).unwrap_or(0)];
-        bits >>= 4;
-        digit
+    let bytes = fastrand::u128(..).to_ne_bytes();
+    // Calculated and not looked up: so all digits are made at once.
+    let id: [u8; 32] = std::array::from_fn(|place| {
+        let digit = (bytes[place / 2] >> (place % 2 * 4)) & 0xF;
+        digit + if digit < 10 { b'0' } else { b'a' - 10 }
     });
     HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
 }
@@ -181,7 +191,8 @@ mod tests {
 
     fn forwarded(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = headers(fields);
-        to_endpoint(&mut headers);
+        let fields = Fields::of(&headers);
+        to_endpoint(&mut headers, &fields);
         headers
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod assign;
+pub(crate) mod fields;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod headers;

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
+use super::fields::Fields;
 use super::respond::Refusal;
 
 /// The longest name of a host (RFC 1034 section 3.1).
@@ -30,27 +31,29 @@ struct Authority<'a> {
 
 /// Brings a request into the form that routing and endpoints see: exactly one `Host` (RFC 9112 section 3.2), a target
 /// in origin form, framing that can be read in one way.
-pub(crate) fn level(parts: &mut Parts, scheme: &Scheme) -> Result<(), Refusal> {
+pub(crate) fn level(parts: &mut Parts, fields: &mut Fields, scheme: &Scheme) -> Result<(), Refusal> {
     refuse_methods(parts)?;
-    refuse_framing(&parts.headers)?;
+    refuse_framing(parts, fields)?;
+    refuse_hosts(parts, fields)?;
+    // What the field alone names is looked at by `asked`.
+    let Some(target) = parts.uri.authority() else { return Ok(()) };
     let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    let named = named_host(parts, default_port)?;
-    if let Some(target) = parts.uri.authority() {
-        let asked = authority(target.as_str(), default_port).ok_or(Refusal::BadHost)?;
-        let contradicts = named.is_some_and(|named| named != asked);
-        if contradicts || !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
-            return Err(Refusal::BadHost);
-        }
-        let host = HeaderValue::from_str(target.as_str()).map_err(|_| Refusal::BadHost)?;
-        parts.headers.insert(HOST, host);
-        parts.uri = origin_form(&parts.uri);
+    let named = named_host(fields, default_port)?;
+    let asked = authority(target.as_str(), default_port).ok_or(Refusal::BadHost)?;
+    let contradicts = named.is_some_and(|named| named != asked);
+    if contradicts || !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        return Err(Refusal::BadHost);
     }
+    let host = HeaderValue::from_str(target.as_str()).map_err(|_| Refusal::BadHost)?;
+    parts.headers.insert(HOST, host.clone());
+    parts.uri = origin_form(&parts.uri);
+    fields.target_host = Some(host);
     Ok(())
 }
 
 /// What a levelled request asks for.
-pub(crate) fn asked(parts: &Parts) -> Result<Asked<'_>, Refusal> {
-    let host = match parts.headers.get(HOST) {
+pub(crate) fn asked<'a>(parts: &'a Parts, fields: &'a Fields) -> Result<Asked<'a>, Refusal> {
+    let host = match fields.asked_host() {
         Some(value) => {
             let host = value.to_str().map_err(|_| Refusal::BadHost)?;
             // Whatever the port: it is not compared.
@@ -90,38 +93,37 @@ fn refuse_methods(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            if headers.contains_key(CONTENT_LENGTH) {
-                return Err(Refusal::BadFraming);
-            }
-        }
-        (Some(_), _) => return Err(Refusal::UnknownCoding),
-    }
-    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
-        Some(_) => Err(Refusal::BadFraming),
-        None => Ok(()),
+fn refuse_framing(parts: &Parts, fields: &Fields) -> Result<(), Refusal> {
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    match (fields.codings, fields.lengths) {
+        (0, 0 | 1) => Ok(()),
+        (0, _) => Err(Refusal::BadFraming),
+        (1, lengths) if parts.headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) => match lengths {
+            0 => Ok(()),
+            _ => Err(Refusal::BadFraming),
+        },
+        (_, _) => Err(Refusal::UnknownCoding),
     }
 }
 
-/// The host that the field names, if the version of HTTP allows for none.
-fn named_host(parts: &Parts, default_port: u16) -> Result<Option<Authority<'_>>, Refusal> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(None),
-        (Some(host), None) => {
-            let host = host.to_str().map_err(|_| Refusal::BadHost)?;
-            if host.is_empty() {
-                // RFC 9110 section 7.2: empty when the target has no authority.
-                return Ok(None);
-            }
-            authority(host, default_port).map(Some).ok_or(Refusal::BadHost)
-        }
+/// A host is named once; never only where the version of HTTP allows for that, or the target names one.
+fn refuse_hosts(parts: &Parts, fields: &Fields) -> Result<(), Refusal> {
+    match fields.hosts {
+        1 => Ok(()),
+        0 if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(()),
         _ => Err(Refusal::BadHost),
     }
+}
+
+/// The host that the field names.
+fn named_host(fields: &Fields, default_port: u16) -> Result<Option<Authority<'_>>, Refusal> {
+    let Some(host) = &fields.host else { return Ok(None) };
+    let host = host.to_str().map_err(|_| Refusal::BadHost)?;
+    if host.is_empty() {
+        // RFC 9110 section 7.2: empty when the target has no authority.
+        return Ok(None);
+    }
+    authority(host, default_port).map(Some).ok_or(Refusal::BadHost)
 }
 
 fn origin_form(uri: &Uri) -> Uri {
@@ -209,16 +211,29 @@ const fn kind(byte: u8) -> u8 {
 
 /// The path as routes are compared with it (RFC 3986 section 6.2.2).
 fn path(raw: &str) -> Result<Cow<'_, str>, Refusal> {
-    let odd = |byte: u8| byte == b'%' || byte == b'\\' || !byte.is_ascii();
-    let uneven = |path: &str| path.as_bytes().windows(2).any(|pair| matches!(pair, b"/." | b"//"));
     if !raw.starts_with('/') {
         return Err(Refusal::BadTarget);
     }
-    if !uneven(raw) && !raw.bytes().any(odd) {
+    if is_level(raw) {
         return Ok(Cow::Borrowed(raw));
     }
     let levelled = level_escapes(raw)?;
-    Ok(Cow::Owned(if uneven(&levelled) { level_segments(&levelled)? } else { levelled }))
+    let uneven = levelled.as_bytes().windows(2).any(|pair| matches!(pair, b"/." | b"//"));
+    Ok(Cow::Owned(if uneven { level_segments(&levelled)? } else { levelled }))
+}
+
+/// Whether a path has no escapes and no segments that are empty or begin with a dot.
+fn is_level(path: &str) -> bool {
+    let mut after_slash = false;
+    path.bytes().all(|byte| {
+        let odd = match byte {
+            b'/' | b'.' => after_slash,
+            b'%' | b'\\' => true,
+            _ => !byte.is_ascii(),
+        };
+        after_slash = byte == b'/';
+        !odd
+    })
 }
 
 fn level_escapes(raw: &str) -> Result<String, Refusal> {
@@ -284,9 +299,14 @@ mod tests {
 
     fn host_of(uri: &str, version: Version, fields: &[(&str, &str)]) -> Option<String> {
         let mut parts = parts("GET", uri, version, fields);
-        level(&mut parts, &Scheme::HTTP).ok()?;
-        let asked = asked(&parts).ok()?;
+        let fields = levelled(&mut parts, &Scheme::HTTP).ok()?;
+        let asked = asked(&parts, &fields).ok()?;
         Some(asked.host.into_owned())
+    }
+
+    fn levelled(parts: &mut Parts, scheme: &Scheme) -> Result<Fields, Refusal> {
+        let mut fields = Fields::of(&parts.headers);
+        level(parts, &mut fields, scheme).map(|()| fields)
     }
 
     #[test]
@@ -299,7 +319,7 @@ mod tests {
         ] {
             let named = format!("a:{port}");
             let mut parts = parts("GET", "https://a/", Version::HTTP_2, &[("host", &named)]);
-            assert_eq!(level(&mut parts, &scheme).is_ok(), same, "{scheme} {port}");
+            assert_eq!(levelled(&mut parts, &scheme).is_ok(), same, "{scheme} {port}");
         }
     }
 
@@ -347,7 +367,7 @@ mod tests {
     #[test]
     fn the_authority_becomes_the_host_field_and_leaves_the_target() {
         let mut parts = parts("GET", "http://Shop.example:81/a?q", Version::HTTP_2, &[]);
-        level(&mut parts, &Scheme::HTTP).unwrap();
+        levelled(&mut parts, &Scheme::HTTP).unwrap();
         assert_eq!(parts.headers.get(HOST).unwrap(), "Shop.example:81");
         assert_eq!(parts.uri.to_string(), "/a?q");
     }
@@ -356,7 +376,7 @@ mod tests {
     fn a_target_without_a_path_is_of_the_root() {
         for (uri, target) in [("http://a", "/"), ("http://a?q", "/?q"), ("http://a/?q", "/?q")] {
             let mut parts = parts("GET", uri, Version::HTTP_11, &[("host", "a")]);
-            level(&mut parts, &Scheme::HTTP).unwrap();
+            levelled(&mut parts, &Scheme::HTTP).unwrap();
             assert_eq!(parts.uri.to_string(), target, "{uri}");
         }
     }
@@ -365,7 +385,7 @@ mod tests {
     fn methods_that_make_no_sense_here_are_refused() {
         for (method, uri) in [("CONNECT", "a:80"), ("TRACE", "/"), ("GET", "*"), ("OPTIONS", "*")] {
             let mut parts = parts(method, uri, Version::HTTP_11, &[("host", "a")]);
-            assert!(level(&mut parts, &Scheme::HTTP).is_err(), "{method} {uri}");
+            assert!(levelled(&mut parts, &Scheme::HTTP).is_err(), "{method} {uri}");
         }
     }
 
@@ -382,7 +402,7 @@ mod tests {
         ] {
             let fields = [fields, &[("host", "a")]].concat();
             let mut parts = parts("POST", "/", Version::HTTP_11, &fields);
-            assert_eq!(level(&mut parts, &Scheme::HTTP).is_ok(), fine, "{fields:?}");
+            assert_eq!(levelled(&mut parts, &Scheme::HTTP).is_ok(), fine, "{fields:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use http::request::Parts;
 
+use super::fields::Fields;
 use super::normalize::asked;
 use super::respond::Refusal;
 use crate::proxy::ToHttps;
@@ -13,8 +14,8 @@ const HTTPS: u16 = 443;
 
 /// Where a levelled request belongs; `None`: here. The host is the one that was checked, never the client's spelling of
 /// it, and stands between `https://` and a path: nothing in the request can lead elsewhere.
-pub(crate) fn location(parts: &Parts, to: ToHttps) -> Result<Option<HeaderValue>, Refusal> {
-    let asked = asked(parts)?;
+pub(crate) fn location(parts: &Parts, fields: &Fields, to: ToHttps) -> Result<Option<HeaderValue>, Refusal> {
+    let asked = asked(parts, fields)?;
     if asked.path.starts_with(ACME) {
         return Ok(None);
     }
@@ -35,7 +36,7 @@ mod tests {
 
     fn led(host: &str, target: &str, port: u16) -> Option<String> {
         let (parts, ()) = Request::get(target).header("host", host).body(()).unwrap().into_parts();
-        let location = location(&parts, ToHttps { port: Some(port) }).ok()??;
+        let location = location(&parts, &Fields::of(&parts.headers), ToHttps { port: Some(port) }).ok()??;
         Some(location.to_str().unwrap().to_owned())
     }
 

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::grpc::{is_grpc, only_end};
+use super::grpc::only_end;
 use super::headers::X_REQUEST_ID;
 use crate::domain::stats::{ErrorReason, GrpcCode};
 use crate::proxy::fault::{AttemptError, Fault};
@@ -273,16 +273,6 @@ impl Refusal {
 }
 
 impl Form {
-    /// gRPC for those who speak it, JSON for those who ask for it and not for HTML.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
-        if is_grpc(headers) {
-            return Self::Grpc;
-        }
-        let accepted = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let json = accepted().any(|value| value.contains("/json") || value.contains("+json"));
-        if json && !accepted().any(|value| value.contains("text/html")) { Self::Json } else { Self::Text }
-    }
-
     fn content_type(self) -> HeaderValue {
         match self {
             Self::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -322,18 +312,5 @@ mod tests {
         let response = Refusal::NoRoute.response(&Method::HEAD, Form::Text, &ID);
         assert!(response.body().is_empty());
         assert_ne!(response.headers()["content-length"], "0");
-    }
-
-    #[test]
-    fn json_is_for_those_who_ask_for_it() {
-        for (accept, form) in [
-            ("application/json", Form::Json),
-            ("application/problem+json", Form::Json),
-            ("text/html,application/json", Form::Text),
-            ("*/*", Form::Text),
-        ] {
-            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Form::wanted(&headers), form, "{accept}");
-        }
     }
 }

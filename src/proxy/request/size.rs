@@ -4,16 +4,15 @@
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
+use super::fields::{Fields, PER_FIELD};
 use super::respond::Refusal;
 use crate::domain::routing::Limits;
 
-/// What HTTP/2 counts for a field beside its name and value (RFC 9113 section 6.5.2).
-const PER_FIELD: usize = 32;
 /// The four fields that say what an HTTP/2 request asks for, but for their values.
 const ASKING: usize = 4 * PER_FIELD + ":method:scheme:authority:path".len() + "https".len();
 
 /// Refuses a head that is too large.
-pub(crate) fn refuse_large(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn refuse_large(parts: &Parts, fields: &Fields, limits: &Limits) -> Result<(), Refusal> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.target_bytes {
         return Err(Refusal::TargetTooLong);
@@ -22,7 +21,7 @@ pub(crate) fn refuse_large(parts: &Parts, limits: &Limits) -> Result<(), Refusal
     let counted = parts.version == Version::HTTP_2;
     let most = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);
     if parts.headers.len() > limits.header_fields
-        || (!counted && ASKING + target + parts.method.as_str().len() + size(&parts.headers) > most)
+        || (!counted && ASKING + target + parts.method.as_str().len() + fields.bytes > most)
     {
         return Err(Refusal::HeadTooLarge);
     }
@@ -32,10 +31,6 @@ pub(crate) fn refuse_large(parts: &Parts, limits: &Limits) -> Result<(), Refusal
 /// Names and values of trailers.
 pub(crate) fn of_trailers(trailers: &HeaderMap) -> usize {
     trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-}
-
-fn size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD).sum()
 }
 
 #[cfg(test)]
@@ -49,7 +44,8 @@ mod tests {
         for number in 0..fields {
             request = request.header(format!("x-{number}"), value);
         }
-        refuse_large(&request.body(()).unwrap().into_parts().0, &Limits::default())
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        refuse_large(&parts, &Fields::of(&parts.headers), &Limits::default())
     }
 
     #[test]
