@@ -20,7 +20,7 @@ use super::journal::{Journal, Outbox};
 use super::outside::Outside;
 use super::record::Pruned;
 use super::recover::Recoveries;
-use super::service::ServiceState;
+use super::service::{Probed, ServiceState};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::config::containers::Notice;
@@ -96,6 +96,8 @@ pub struct Control {
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
+    /// What was published before, as long as a worker may have it: to take a large one apart is nothing for a worker.
+    pub(crate) replaced: Vec<Arc<Snapshot>>,
     /// When all services are looked at even if nothing happens.
     pub(crate) next_tick: Timestamp,
     pub(crate) next_series: Timestamp,
@@ -171,6 +173,7 @@ impl Control {
             unrouted,
             problems: Problems::default(),
             generation: 0,
+            replaced: Vec::new(),
             next_tick: Timestamp::default(),
             next_series: Timestamp::default(),
             outbox: Outbox::default(),
@@ -193,26 +196,29 @@ impl Control {
     /// Turns until all senders of `inbox` are gone or `stop` is notified.
     pub async fn run(mut self, mut inbox: Inbox, stop: Arc<Notify>) {
         let mut pauses = pauses();
+        let mut deadline = self.deadline();
         loop {
-            let deadline = self.deadline();
-            let mut scope = Scope::Changed;
+            let mut scope = Some(Scope::Changed);
             tokio::select! {
                 () = stop.notified() => break,
-                Some(report) = self.reports.recv() => self.probed(report),
+                Some(report) = self.reports.recv() => scope = self.probed_all(report),
                 Some(found) = self.found.recv() => self.resolved(found),
                 Some(report) = self.outside.report() => self.heard(report),
                 message = inbox.recv() => match message {
                     Some(message) => self.hear(message),
                     None => break,
                 },
-                () = woken(&mut pauses, &self.around.wake) => scope = Scope::All,
-                () = self.around.clock.sleep_until(deadline) => scope = Scope::All,
+                () = woken(&mut pauses, &self.around.wake) => scope = Some(Scope::All),
+                () = self.around.clock.sleep_until(deadline) => scope = Some(Scope::All),
             }
             // However much else there is to do, all services are looked at once in a while.
-            if self.around.clock.now() >= self.next_tick {
-                scope = Scope::All;
+            if self.around.clock.now() >= deadline {
+                scope = Some(Scope::All);
             }
-            self.turn(scope);
+            if let Some(scope) = scope {
+                self.turn(scope);
+                deadline = self.deadline();
+            }
         }
         info!("control stopped");
     }
@@ -242,19 +248,30 @@ impl Control {
         }
     }
 
+    /// Takes in this check and all that have ended by now. A thousand endpoints that are as they were are no reason to look
+    /// at any service.
+    fn probed_all(&mut self, first: Report) -> Option<Scope> {
+        self.probed(first);
+        for _ in 1..REPORTS {
+            let Ok(report) = self.reports.try_recv() else { break };
+            self.probed(report);
+        }
+        let matters = self.first_round.is_some() || self.services.values().any(|service| service.dirty);
+        matters.then_some(Scope::Changed)
+    }
+
     pub(crate) fn probed(&mut self, report: Report) {
         let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
         let is_engine_heard = self.is_engine_heard();
         for (name, service) in &mut self.services {
-            let probed = service.probed(report.id, report.state.clone(), is_engine_heard);
-            if let Some((version, endpoint)) = probed {
-                self.around.metrics.health_check(name, &version, ok);
-                if service.dirty {
-                    let state = &report.state;
-                    info!(service = %name, %version, %endpoint, condition = ?state.condition, "health changed");
-                }
-                return;
+            let Some(probed) = service.probed(&report, is_engine_heard) else { continue };
+            let Probed { version, endpoint, changed } = probed;
+            self.around.metrics.health_check(name, &version, ok);
+            if changed {
+                let condition = report.state.condition;
+                info!(service = %name, %version, %endpoint, ?condition, "health changed");
             }
+            return;
         }
     }
 
