@@ -20,7 +20,7 @@ use super::journal::{Journal, Outbox};
 use super::outside::Outside;
 use super::record::Pruned;
 use super::recover::Recoveries;
-use super::service::{Probed, ServiceState};
+use super::service::ServiceState;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::config::containers::Notice;
@@ -41,7 +41,7 @@ pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Workers may wake control once in so long: 200 judgements a second at most, however fast a canary fails.
 const WAKE_PAUSE: Duration = Duration::from_millis(5);
 /// Probe results and addresses that control has not looked at yet; their senders wait beyond that.
-const REPORTS: usize = 256;
+pub(crate) const REPORTS: usize = 256;
 
 /// What control shares with the rest of the program.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ pub struct Control {
     /// What happened beside decisions, and is not written yet.
     pub(crate) outbox: Outbox,
     pub(crate) pruned: Pruned,
-    reports: mpsc::Receiver<Report>,
+    pub(crate) reports: mpsc::Receiver<Report>,
     found: mpsc::Receiver<Found>,
     pub(crate) first_round: Option<oneshot::Sender<()>>,
 }
@@ -248,33 +248,6 @@ impl Control {
         }
     }
 
-    /// Takes in this check and all that have ended by now. A thousand endpoints that are as they were are no reason to look
-    /// at any service.
-    fn probed_all(&mut self, first: Report) -> Option<Scope> {
-        self.probed(first);
-        for _ in 1..REPORTS {
-            let Ok(report) = self.reports.try_recv() else { break };
-            self.probed(report);
-        }
-        let matters = self.first_round.is_some() || self.services.values().any(|service| service.dirty);
-        matters.then_some(Scope::Changed)
-    }
-
-    pub(crate) fn probed(&mut self, report: Report) {
-        let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
-        let is_engine_heard = self.is_engine_heard();
-        for (name, service) in &mut self.services {
-            let Some(probed) = service.probed(&report, is_engine_heard) else { continue };
-            let Probed { version, endpoint, changed } = probed;
-            self.around.metrics.health_check(name, &version, ok);
-            if changed {
-                let condition = report.state.condition;
-                info!(service = %name, %version, %endpoint, ?condition, "health changed");
-            }
-            return;
-        }
-    }
-
     fn resolved(&mut self, found: Found) {
         match found.result {
             Ok(addresses) => {
@@ -310,16 +283,6 @@ impl Control {
         let watchful = self.watchfulness();
         self.probes.reconcile(self.services.values().flat_map(|it| it.probes(watchful)).collect());
         self.check_awaited();
-    }
-
-    /// Has the endpoints checked soon whose containers have become good.
-    fn check_awaited(&mut self) {
-        let versions = self.services.values_mut().flat_map(|service| service.versions.values_mut());
-        for endpoint in versions.flat_map(|version| &mut version.endpoints) {
-            if std::mem::take(&mut endpoint.awaited) {
-                self.probes.hurry(endpoint.id);
-            }
-        }
     }
 
     fn deadline(&self) -> Timestamp {

@@ -323,6 +323,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_loaded_meanwhile_is_no_change() {
+        let mut watched = Watched::with(plain).await;
+        write(&watched.path("adit.toml"), "2");
+        watched.watcher.load().await.expect_err("that is no config");
+        watched.noticed().await;
+        assert!(!watched.settled().await, "it would be read a second time");
+        write(&watched.path("adit.toml"), "3");
+        watched.noticed().await;
+        assert!(watched.settled().await);
+    }
+
+    #[tokio::test]
     async fn a_config_map_that_is_swapped_is_a_change_every_time() {
         let mut watched = Watched::with(config_map).await;
         for (old, new) in [("..1", "..2"), ("..2", "..3"), ("..3", "..4")] {
