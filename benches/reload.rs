@@ -26,7 +26,8 @@ const ENDPOINTS: usize = 1_000;
 fn text(added: &str) -> String {
     let hosts: Vec<_> = (0..ROUTES).step_by(2).map(|number| format!("\"s{number}.shop.example\"")).collect();
     let half = |from: usize| {
-        let endpoints = (from..from + ENDPOINTS / 2).map(|number| format!("\"127.0.0.1:{}\"", 20_000 + number));
+        let endpoints =
+            (from..from + ENDPOINTS / 2).map(|number| format!("\"127.0.0.1:{}\"", 20_000 + number));
         endpoints.collect::<Vec<_>>().join(", ")
     };
     let paths = (1..ROUTES).step_by(2).map(|number| {
