@@ -260,7 +260,7 @@ async fn reload_when_asked(
             },
         };
         let (by, reply) = asked.map(|ReloadRequest { by, reply }| (by, reply)).unzip();
-        let spec = file::load(&path).map_err(|error| error.to_string());
+        let spec = watcher.load().await.map_err(|error| error.to_string());
         let mut outcome = handle.desire(spec.clone(), by).await;
         match (&mut outcome, spec) {
             (Ok(reloaded), Ok(spec)) => reloaded.problems.extend(around.keyrings.reload(&spec)),

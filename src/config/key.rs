@@ -1,12 +1,21 @@
 //! Where a value stands in the file: `services.web.rollout.steps[1]`.
 
 use std::fmt;
+use std::iter::successors;
+use std::rc::Rc;
 
-/// The way from the top of the file to a value. Cheap enough: a config is read once.
+/// The way from the top of the file to a value. Every value has one, and almost none is shown: each shares all but its last
+/// part with its table's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyPath(Vec<Segment>);
+pub(super) struct KeyPath(Option<Rc<Step>>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    before: KeyPath,
+    segment: Segment,
+}
+
+#[derive(Debug, PartialEq, Eq)]
 enum Segment {
     /// A key that Adit knows.
     Key(&'static str),
@@ -31,7 +40,7 @@ impl KeyPath {
 
     /// Whether the last part is a name that a person chose.
     pub(super) fn ends_in_name(&self) -> bool {
-        matches!(self.0.last(), Some(Segment::Name(_)))
+        self.0.as_ref().is_some_and(|last| matches!(last.segment, Segment::Name(_)))
     }
 
     /// With `*` for every chosen name and `[]` for every item, so that it is the same in every file.
@@ -43,7 +52,8 @@ impl KeyPath {
     pub(super) fn localise(&self, general: &str) -> String {
         let here = self.general();
         let shared = here.split('.').zip(general.split('.')).take_while(|(a, b)| a == b).count();
-        let names: Vec<_> = self.0.iter().filter(|segment| !matches!(segment, Segment::Item(_))).collect();
+        let mut names = self.segments();
+        names.retain(|segment| !matches!(segment, Segment::Item(_)));
         let parts = general.split('.').enumerate().map(|(at, part)| match names.get(at) {
             Some(Segment::Name(name)) if at < shared => quoted(name),
             _ if part == "*" => "NAME".to_owned(),
@@ -53,14 +63,19 @@ impl KeyPath {
     }
 
     fn with(&self, segment: Segment) -> Self {
-        let mut longer = self.clone();
-        longer.0.push(segment);
-        longer
+        Self(Some(Rc::new(Step { before: self.clone(), segment })))
+    }
+
+    fn segments(&self) -> Vec<&Segment> {
+        let mut segments: Vec<_> =
+            successors(self.0.as_ref(), |step| step.before.0.as_ref()).map(|step| &step.segment).collect();
+        segments.reverse();
+        segments
     }
 
     fn render(&self, name: impl Fn(&str) -> String, item: impl Fn(usize) -> String) -> String {
         let mut text = String::new();
-        for segment in &self.0 {
+        for segment in self.segments() {
             if !text.is_empty() && !matches!(segment, Segment::Item(_)) {
                 text.push('.');
             }

@@ -19,7 +19,9 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Vec<(RouteMatch, Place)>> {
     }
     let from_hosts = hosts.map_or(Some(Vec::new()), |value| not_empty(&value, host));
     let from_routes = routes.map_or(Some(Vec::new()), |value| not_empty(&value, |item| item.table(route)?));
-    Some([from_hosts?, from_routes?].concat())
+    let (mut all, more) = (from_hosts?, from_routes?);
+    all.extend(more);
+    Some(all)
 }
 
 /// The routes that labels give: each of `hosts`, under `path`.

@@ -1,5 +1,6 @@
 //! `[services.*]`: versions, and which of them users get. Routes and policies have files of their own.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
@@ -57,13 +58,14 @@ pub(super) fn read(file: &mut Table<'_>, around: Around<'_>) -> Vec<ServiceSpec>
         value.table(|table| {
             let found = routes::read(table);
             let service = service(name, table, around, &mut hosts);
-            let mut matches = Vec::new();
-            for (route, place) in found? {
+            let found = found?;
+            let mut matches = Vec::with_capacity(found.len());
+            routes.reserve(found.len());
+            for (route, place) in found {
                 hosts.named(&route.host, &place);
-                if let Some(first) = routes.get(&routes::key(&route)) {
-                    routes::report_twice(table, &place, first);
-                } else {
-                    routes.insert(routes::key(&route), place);
+                match routes.entry(routes::key(&route)) {
+                    Entry::Occupied(first) => routes::report_twice(table, &place, first.get()),
+                    Entry::Vacant(free) => drop(free.insert(place)),
                 }
                 matches.push(route);
             }

@@ -1,5 +1,6 @@
 //! One value of a TOML document, read as what it should be. What is wrong with it is reported once.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -69,12 +70,12 @@ impl<'d> Value<'d> {
 
     /// A string with its variables filled in.
     pub(super) fn string(&self) -> Option<String> {
-        self.text("a string")
+        self.text("a string").map(Cow::into_owned)
     }
 
     /// A string that `parse` understands.
     pub(super) fn parsed<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        let text = self.string()?;
+        let text = self.text("a string")?;
         parse(&text).map_err(|why| self.error(why.to_string(), None)).ok()
     }
 
@@ -202,20 +203,19 @@ impl<'d> Value<'d> {
 
     /// An array, each item read by `read`; `None` when it is none or when an item came to nothing (and reported why).
     pub(super) fn list<T>(&self, mut read: impl FnMut(Value<'d>) -> Option<T>) -> Option<Vec<T>> {
-        let items = match self.written {
+        // Every item is read before the first failure counts, so that all errors show.
+        let meanings: Vec<_> = match self.written {
             None => {
                 read(Value::unwritten(self.document, self.place.path.item(0)));
                 return None;
             }
-            Some(Written::Text(text)) => self.pieces(text),
+            Some(Written::Text(text)) => self.pieces(text).into_iter().map(read).collect(),
             Some(Written::Toml(DeValue::Array(items))) => {
                 let item_at = |(index, item)| Value::new(self.document, item, self.place.path.item(index));
-                items.iter().enumerate().map(item_at).collect()
+                items.iter().enumerate().map(item_at).map(read).collect()
             }
             Some(other) => return self.not("an array", other),
         };
-        // Every item is read before the first failure counts, so that all errors show.
-        let meanings: Vec<_> = items.into_iter().map(read).collect();
         meanings.into_iter().collect()
     }
 
@@ -255,9 +255,9 @@ impl<'d> Value<'d> {
     }
 
     /// The text of a string, or of a label.
-    fn text(&self, wanted: &str) -> Option<String> {
+    fn text(&self, wanted: &str) -> Option<Cow<'d, str>> {
         match self.written? {
-            Written::Text(text) => Some(text.to_owned()),
+            Written::Text(text) => Some(Cow::Borrowed(text)),
             Written::Toml(DeValue::String(text)) => self.filled(text),
             other @ Written::Toml(_) => self.not(wanted, other),
         }
@@ -275,9 +275,9 @@ impl<'d> Value<'d> {
         Self { document: self.document, written: Some(Written::Text(text)), place: self.place.clone() }
     }
 
-    fn filled(&self, text: &str) -> Option<String> {
+    fn filled(&self, text: &'d str) -> Option<Cow<'d, str>> {
         let unfilled = match interpolate(text, self.document.env) {
-            Ok(filled) => return Some(filled.into_owned()),
+            Ok(filled) => return Some(filled),
             Err(unfilled) => unfilled,
         };
         let mut place = self.place.clone();

@@ -11,7 +11,7 @@ use crate::domain::{ServiceName, VersionName, Weight};
 pub(crate) fn matcher<'a>(services: impl Iterator<Item = &'a ServiceSpec>) -> Matcher {
     let routes = services
         .enumerate()
-        .flat_map(|(index, service)| service.routes.iter().map(move |route| (route.clone(), index)));
+        .flat_map(|(index, service)| service.routes.iter().map(move |route| (route, index)));
     Matcher::new(routes)
 }
 

@@ -41,7 +41,7 @@ pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Workers may wake control once in so long: 200 judgements a second at most, however fast a canary fails.
 const WAKE_PAUSE: Duration = Duration::from_millis(5);
 /// Probe results and addresses that control has not looked at yet; their senders wait beyond that.
-const REPORTS: usize = 256;
+pub(crate) const REPORTS: usize = 256;
 
 /// What control shares with the rest of the program.
 #[derive(Clone)]
@@ -96,13 +96,15 @@ pub struct Control {
     pub(crate) problems: Problems,
     pub(crate) started: Timestamp,
     pub(crate) generation: u64,
+    /// What was published before, as long as a worker may have it: to take a large one apart is nothing for a worker.
+    pub(crate) replaced: Vec<Arc<Snapshot>>,
     /// When all services are looked at even if nothing happens.
     pub(crate) next_tick: Timestamp,
     pub(crate) next_series: Timestamp,
     /// What happened beside decisions, and is not written yet.
     pub(crate) outbox: Outbox,
     pub(crate) pruned: Pruned,
-    reports: mpsc::Receiver<Report>,
+    pub(crate) reports: mpsc::Receiver<Report>,
     found: mpsc::Receiver<Found>,
     pub(crate) first_round: Option<oneshot::Sender<()>>,
 }
@@ -171,6 +173,7 @@ impl Control {
             unrouted,
             problems: Problems::default(),
             generation: 0,
+            replaced: Vec::new(),
             next_tick: Timestamp::default(),
             next_series: Timestamp::default(),
             outbox: Outbox::default(),
@@ -193,26 +196,29 @@ impl Control {
     /// Turns until all senders of `inbox` are gone or `stop` is notified.
     pub async fn run(mut self, mut inbox: Inbox, stop: Arc<Notify>) {
         let mut pauses = pauses();
+        let mut deadline = self.deadline();
         loop {
-            let deadline = self.deadline();
-            let mut scope = Scope::Changed;
+            let mut scope = Some(Scope::Changed);
             tokio::select! {
                 () = stop.notified() => break,
-                Some(report) = self.reports.recv() => self.probed(report),
+                Some(report) = self.reports.recv() => scope = self.probed_all(report),
                 Some(found) = self.found.recv() => self.resolved(found),
                 Some(report) = self.outside.report() => self.heard(report),
                 message = inbox.recv() => match message {
                     Some(message) => self.hear(message),
                     None => break,
                 },
-                () = woken(&mut pauses, &self.around.wake) => scope = Scope::All,
-                () = self.around.clock.sleep_until(deadline) => scope = Scope::All,
+                () = woken(&mut pauses, &self.around.wake) => scope = Some(Scope::All),
+                () = self.around.clock.sleep_until(deadline) => scope = Some(Scope::All),
             }
             // However much else there is to do, all services are looked at once in a while.
-            if self.around.clock.now() >= self.next_tick {
-                scope = Scope::All;
+            if self.around.clock.now() >= deadline {
+                scope = Some(Scope::All);
             }
-            self.turn(scope);
+            if let Some(scope) = scope {
+                self.turn(scope);
+                deadline = self.deadline();
+            }
         }
         info!("control stopped");
     }
@@ -238,22 +244,6 @@ impl Control {
             }
             Message::Status(reply) => {
                 let _gone = reply.send(describe::status(self));
-            }
-        }
-    }
-
-    pub(crate) fn probed(&mut self, report: Report) {
-        let ok = report.state.last.as_ref().is_some_and(|last| last.result.passed());
-        let is_engine_heard = self.is_engine_heard();
-        for (name, service) in &mut self.services {
-            let probed = service.probed(report.id, report.state.clone(), is_engine_heard);
-            if let Some((version, endpoint)) = probed {
-                self.around.metrics.health_check(name, &version, ok);
-                if service.dirty {
-                    let state = &report.state;
-                    info!(service = %name, %version, %endpoint, condition = ?state.condition, "health changed");
-                }
-                return;
             }
         }
     }
@@ -293,16 +283,6 @@ impl Control {
         let watchful = self.watchfulness();
         self.probes.reconcile(self.services.values().flat_map(|it| it.probes(watchful)).collect());
         self.check_awaited();
-    }
-
-    /// Has the endpoints checked soon whose containers have become good.
-    fn check_awaited(&mut self) {
-        let versions = self.services.values_mut().flat_map(|service| service.versions.values_mut());
-        for endpoint in versions.flat_map(|version| &mut version.endpoints) {
-            if std::mem::take(&mut endpoint.awaited) {
-                self.probes.hurry(endpoint.id);
-            }
-        }
     }
 
     fn deadline(&self) -> Timestamp {

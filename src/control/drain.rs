@@ -155,7 +155,11 @@ impl Control {
         for (name, service) in &mut self.services {
             for (version, state) in &mut service.versions {
                 for endpoint in &mut state.endpoints {
-                    let drain = drains.of(&Seat::of(name, version, endpoint));
+                    let drain = if drains.drains.is_empty() {
+                        None
+                    } else {
+                        drains.of(&Seat::of(name, version, endpoint))
+                    };
                     let draining = drain.map(|record| record.by.clone());
                     service.dirty |= endpoint.draining.is_some() != draining.is_some();
                     endpoint.draining = draining;

@@ -1,6 +1,6 @@
 //! One version's endpoints as control knows them: where they are, how they do, whether they may be used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,8 +124,9 @@ impl VersionState {
             stays
         });
         changed |= self.endpoints.len() != before;
+        let here: HashSet<_> = self.endpoints.iter().map(|endpoint| endpoint.address).collect();
         for (address, declared) in wanted {
-            if self.endpoints.iter().all(|endpoint| endpoint.address != address) {
+            if !here.contains(&address) {
                 let container = self.spec.containers.get(&address).cloned();
                 self.endpoints.push(EndpointState::new((address, declared.into()), container, scene, slots));
                 changed = true;

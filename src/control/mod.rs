@@ -17,8 +17,11 @@ mod evidence;
 mod handle;
 mod hold;
 pub mod journal;
+#[cfg(test)]
+mod many;
 mod outside;
 mod pace;
+mod probed;
 mod record;
 mod recover;
 mod refuse;

@@ -59,16 +59,18 @@ impl Control {
     pub(crate) fn refuse_changed_builds(&mut self, spec: &Spec) -> Result<(), ReloadError> {
         let now = self.around.clock.now();
         // All are compared before any is remembered: a config that is refused leaves no trace.
+        let mut fresh = Vec::new();
         for (name, version, build) in builds(spec) {
             match self.store.compare(name, version, build).map_err(refused)? {
-                Identity::Known | Identity::New => {}
+                Identity::Known => {}
+                Identity::New => fresh.push((name, version, build)),
                 Identity::Conflict { now, known } => {
                     let what = conflict_of_builds(version, &now, &known);
                     return Err(ReloadError::Refused(format!("services.{name}.versions.{version}: {what}")));
                 }
             }
         }
-        for (name, version, build) in builds(spec) {
+        for (name, version, build) in fresh {
             self.store.identify(now, name, version, build).map_err(refused)?;
         }
         Ok(())

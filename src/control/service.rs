@@ -15,7 +15,7 @@ use crate::config::spec::{ServiceSpec, Traffic};
 use crate::domain::rollout::{Action, Event, Judgement, Machine, Verdict};
 use crate::domain::routing::{EndpointId, Hold, Limiter, Policy, Salt, Service};
 use crate::domain::{Timestamp, VersionName, Weight};
-use crate::health::{Change, CheckState, ProbePlan};
+use crate::health::{Change, ProbePlan, Report};
 
 /// A service's live state.
 pub(crate) struct ServiceState {
@@ -53,6 +53,14 @@ pub(crate) struct Release {
     pub(crate) unsaved: Vec<Entry>,
     /// The verdict that was written down last.
     pub(crate) noted: Option<Noted>,
+}
+
+/// Whom a probe was about.
+pub(crate) struct Probed {
+    pub(crate) version: VersionName,
+    pub(crate) endpoint: SocketAddr,
+    /// Whether the endpoint is not as it was: mostly it is.
+    pub(crate) changed: bool,
 }
 
 impl ServiceState {
@@ -167,19 +175,15 @@ impl ServiceState {
     }
 
     /// Notes what a probe found; `None` when the endpoint is not this service's.
-    pub(crate) fn probed(
-        &mut self,
-        id: EndpointId,
-        check: CheckState,
-        is_engine_heard: bool,
-    ) -> Option<(VersionName, SocketAddr)> {
+    pub(crate) fn probed(&mut self, report: &Report, is_engine_heard: bool) -> Option<Probed> {
         for (name, version) in &mut self.versions {
-            if let Some(endpoint) = version.endpoints.iter_mut().find(|endpoint| endpoint.id == id) {
-                self.dirty |= endpoint.check.condition != check.condition;
-                endpoint.check = check;
-                self.dirty |= !is_engine_heard && endpoint.doubt();
+            if let Some(endpoint) = version.endpoints.iter_mut().find(|endpoint| endpoint.id == report.id) {
+                let mut changed = endpoint.check.condition != report.state.condition;
+                endpoint.check = report.state.clone();
+                changed |= !is_engine_heard && endpoint.doubt();
                 endpoint.proven |= endpoint.usable();
-                return Some((name.clone(), endpoint.address));
+                self.dirty |= changed;
+                return Some(Probed { version: name.clone(), endpoint: endpoint.address, changed });
             }
         }
         None

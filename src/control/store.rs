@@ -66,6 +66,12 @@ impl Store {
         Ok(Self { connection, path, newest: watch::Sender::new(newest), _lock: lock })
     }
 
+    /// How many rows were ever written.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// The machines of all services that were ever saved. Each has to be told
     /// [`Event::Restarted`](crate::domain::rollout::Event::Restarted) before anything else.
     ///

@@ -36,6 +36,7 @@ impl Control {
         self.publish();
         self.reach_out();
         if scope == Scope::All {
+            self.take_apart();
             self.write_notes();
             self.prune(self.around.clock.now());
         }
@@ -54,7 +55,7 @@ impl Control {
         {
             self.generation += 1;
             let services = self.services.values_mut().map(compile::refreshed).collect();
-            self.around.live.store(Arc::new(Snapshot {
+            let replaced = self.around.live.swap(Arc::new(Snapshot {
                 generation: self.generation,
                 matcher: self.matcher.clone(),
                 services,
@@ -63,12 +64,19 @@ impl Control {
                 unrouted: self.unrouted.clone(),
             }));
             self.around.published.notify_waiters();
+            self.take_apart();
+            self.replaced.push(replaced);
         }
         let now = self.around.clock.now();
         if changed || now >= self.next_series {
             self.around.metrics.publish(describe::series(self));
             self.next_series = now + TICK;
         }
+    }
+
+    /// Lets go of the snapshots that no worker has any more.
+    fn take_apart(&mut self) {
+        self.replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
     /// Ejects and lets back in, by the endpoints' own answers.

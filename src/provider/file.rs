@@ -52,7 +52,13 @@ pub enum Problem {
 /// # Errors
 /// When the file (or one that it names) can't be read or is not valid; the error says what, where and what to do.
 pub fn load(path: &Path) -> Result<Spec, LoadError> {
-    let meaning = read(path)
+    meaning(path, read(path))
+}
+
+/// What the file's `bytes` mean, with the files that they name.
+fn meaning(path: &Path, bytes: Result<Vec<u8>, Problem>) -> Result<Spec, LoadError> {
+    let meaning = bytes
+        .and_then(text)
         .and_then(|text| config::parse(&text, &|name| std::env::var(name).ok()).map_err(Problem::Invalid));
     let whole = meaning.and_then(|mut spec| match material::read(&mut spec) {
         Ok(()) => Ok(spec),
@@ -72,7 +78,7 @@ pub fn single_file_mount(path: &Path) -> bool {
         && std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| is_mounted(&path, &table))
 }
 
-fn read(path: &Path) -> Result<String, Problem> {
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Problem::Missing,
         _ => Problem::Unreadable(error),
@@ -86,6 +92,10 @@ fn read(path: &Path) -> Result<String, Problem> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
         return Err(Problem::TooLarge);
     }
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         Problem::NotUtf8(good.iter().filter(|byte| **byte == b'\n').count() + 1)

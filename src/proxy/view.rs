@@ -246,3 +246,51 @@ impl Deref for ServiceView {
         &self.service
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::routing::{Endpoint, Split};
+    use crate::domain::stats::{EndpointCells, PerWorker};
+
+    fn endpoint(slot: u32) -> Endpoint {
+        Endpoint {
+            id: EndpointId { slot, birth: slot },
+            address: ([127, 0, 0, 1], 9000).into(),
+            declared: "127.0.0.1:9000".into(),
+            standing: Standing::Ready,
+            cells: Arc::new(EndpointCells::new(1)),
+        }
+    }
+
+    /// A snapshot whose one service has these endpoints.
+    fn snapshot(endpoints: &[Endpoint]) -> Arc<Snapshot> {
+        let version =
+            Version { name: "v1".into(), endpoints: endpoints.to_vec(), cells: Arc::new(PerWorker::new(1)) };
+        let service = Service {
+            name: "web".into(),
+            policy: Arc::default(),
+            versions: vec![version],
+            split: Split::whole(0),
+            rollout: None,
+            hold: None,
+            limiter: None,
+        };
+        Arc::new(Snapshot { services: vec![Arc::new(service)], ..Snapshot::empty(1) })
+    }
+
+    #[test]
+    fn a_worker_keeps_the_pools_of_endpoints_that_stay_and_makes_those_of_new_ones() {
+        let endpoints: Vec<_> = (0..100).map(endpoint).collect();
+        let first = View::first(snapshot(&endpoints[..99]), 0, Arc::default());
+        let next = first.next(snapshot(&endpoints[1..]));
+        let kept = |id| match (first.pool(id), next.pool(id)) {
+            (Some(before), Some(now)) => Some(Rc::ptr_eq(before, now)),
+            (None, Some(_)) => Some(false),
+            (_, None) => None,
+        };
+        let kept: Vec<_> = endpoints.iter().map(|endpoint| kept(endpoint.id)).collect();
+        let expected = [None].into_iter().chain([Some(true); 98]).chain([Some(false)]);
+        assert_eq!(kept, expected.collect::<Vec<_>>());
+    }
+}

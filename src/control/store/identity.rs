@@ -82,13 +82,12 @@ impl Store {
     }
 
     fn known_build(&self, service: &ServiceName, version: &VersionName) -> Result<Option<Build>, StoreError> {
+        // Prepared once: a reload asks for every version of every service.
         self.connection
-            .query_row(
-                &format!("SELECT {BUILD} FROM identities WHERE service = ?1 AND version = ?2"),
-                params![service.as_str(), version.as_str()],
-                read_build,
-            )
-            .optional()
+            .prepare_cached(&format!("SELECT {BUILD} FROM identities WHERE service = ?1 AND version = ?2"))
+            .and_then(|mut known| {
+                known.query_row(params![service.as_str(), version.as_str()], read_build).optional()
+            })
             .map_err(|cause| StoreError::sqlite(&self.path, cause))
     }
 }

@@ -1,6 +1,7 @@
 //! Which service a request is for. What a lookup costs depends on the request's labels and segments and on how deep the
 //! config goes, not on how many routes there are.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -127,9 +128,10 @@ impl RouteMatch {
 
 impl Matcher {
     /// For these routes, each with the index of its service, in the config's order.
-    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, usize)>) -> Self {
+    pub fn new(routes: impl IntoIterator<Item = (impl Borrow<RouteMatch>, usize)>) -> Self {
         let mut matcher = Self::default();
         for (route, service) in routes {
+            let route = route.borrow();
             matcher.host_entry(&route.host).add(route, service);
         }
         matcher.link();
@@ -200,13 +202,13 @@ impl Matcher {
 }
 
 impl HostRoutes {
-    fn add(&mut self, route: RouteMatch, service: usize) {
+    fn add(&mut self, route: &RouteMatch, service: usize) {
         let prefix = route.path.as_str();
         let strip = if route.strip_prefix { prefix.len() } else { 0 };
         self.depths.insert(prefix.matches('/').count());
         self.longest = self.longest.max(prefix.len());
         let matched = Matched { service, strip, route: route.id() };
-        let rule = Rule { methods: route.methods, headers: route.headers, matched };
+        let rule = Rule { methods: route.methods.clone(), headers: route.headers.clone(), matched };
         match prefix {
             "" => self.root.push(rule),
             prefix => self.paths.entry(prefix.into()).or_default().push(rule),

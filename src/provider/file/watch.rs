@@ -14,8 +14,9 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
 
-use super::LARGEST;
+use super::{LARGEST, LoadError, Problem};
 use crate::clock::Clock;
+use crate::config::spec::Spec;
 use crate::domain::Timestamp;
 
 /// A save is over when nothing happened for so long.
@@ -30,6 +31,8 @@ const MOST_LINKS: usize = 40;
 /// Watches a file. Make it before the file is first loaded, so that no change is missed.
 #[derive(Debug)]
 pub struct Watcher {
+    /// As it was given.
+    named: PathBuf,
     path: PathBuf,
     clock: Clock,
     content: Content,
@@ -51,10 +54,12 @@ enum Content {
 impl Watcher {
     /// Watches `path`, which need not exist. What it holds now is not a change.
     pub fn new(path: &Path, clock: Clock) -> Self {
+        let named = path.to_owned();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let stirred = Arc::new(Notify::new());
         let system = system_watcher(stirred.clone());
-        let mut watcher = Self { content: Content::of(&path), path, clock, stirred, system, unseen: false };
+        let content = Content::of(&path);
+        let mut watcher = Self { named, path, clock, content, stirred, system, unseen: false };
         watcher.watch_folders();
         // What was written while the watches were set up has told nobody.
         watcher.unseen = true;
@@ -68,6 +73,30 @@ impl Watcher {
             self.stirred().await;
             if self.settled().await {
                 return;
+            }
+        }
+    }
+
+    /// Reads the config as it is now. What the file holds then is no change any more: a command to reload it that comes with
+    /// a save must not have it read a second time. Meanwhile other tasks of this thread go on.
+    ///
+    /// # Errors
+    /// As [`load`](super::load).
+    pub async fn load(&mut self) -> Result<Spec, LoadError> {
+        let path = self.named.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let bytes = super::read(&path);
+            let content = bytes.as_deref().ok().map(Content::hash);
+            (content, super::meaning(&path, bytes))
+        });
+        match loading.await {
+            Ok((content, meaning)) => {
+                self.content = content.unwrap_or(self.content);
+                meaning
+            }
+            Err(broken) => {
+                let problem = Problem::Unreadable(io::Error::other(broken));
+                Err(LoadError { path: self.named.clone(), problem })
             }
         }
     }
@@ -192,9 +221,13 @@ impl Content {
         }
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(Self::hash(&bytes))
+    }
+
+    fn hash(bytes: &[u8]) -> Self {
         let mut hasher = SipHasher13::new();
-        hasher.write(&bytes);
-        Ok(Self::Hash(hasher.finish()))
+        hasher.write(bytes);
+        Self::Hash(hasher.finish())
     }
 }
 
@@ -287,6 +320,18 @@ mod tests {
         write(&watched.path("adit.toml"), "1");
         watched.noticed().await;
         assert!(!watched.settled().await);
+    }
+
+    #[tokio::test]
+    async fn what_was_loaded_meanwhile_is_no_change() {
+        let mut watched = Watched::with(plain).await;
+        write(&watched.path("adit.toml"), "2");
+        watched.watcher.load().await.expect_err("that is no config");
+        watched.noticed().await;
+        assert!(!watched.settled().await, "it would be read a second time");
+        write(&watched.path("adit.toml"), "3");
+        watched.noticed().await;
+        assert!(watched.settled().await);
     }
 
     #[tokio::test]
