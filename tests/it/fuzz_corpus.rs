@@ -10,6 +10,8 @@ mod cookie;
 mod forwarded;
 #[path = "../fuzz/checks/headers.rs"]
 mod headers;
+#[path = "../fuzz/checks/http1.rs"]
+mod http1;
 #[path = "../fuzz/checks/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "../fuzz/checks/request.rs"]
@@ -21,11 +23,12 @@ mod trace;
 type Check = fn(&[u8]);
 
 /// The targets, by the names of their folders.
-const TARGETS: [(&str, Check); 7] = [
+const TARGETS: [(&str, Check); 8] = [
     ("config", config::check),
     ("cookie", cookie::check),
     ("forwarded", forwarded::check),
     ("headers", headers::check),
+    ("http1", http1::check),
     ("proxy_protocol", proxy_protocol::check),
     ("request", request::check),
     ("trace", trace::check),
