@@ -51,7 +51,7 @@ pub fn read(words: impl Iterator<Item = String>) -> Result<Role, String> {
 fn comparison(words: &[String]) -> Result<Arguments, String> {
     let mut arguments = Arguments {
         rounds: 5,
-        seconds: 3,
+        seconds: 2,
         scenarios: ALL.iter().collect(),
         peers: Kind::ALL.to_vec(),
         out: None,

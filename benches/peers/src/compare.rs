@@ -58,7 +58,7 @@ impl Comparison<'_> {
             fleet.watch_idle();
         }
         let rate = self.rate(scenario, fleet, &kinds)?;
-        for round in 0..self.rounds {
+        for round in 0..scenario.rounds(self.rounds) {
             // Each round begins with another, so that nobody always comes after the same one.
             lineup.rotate_left(usize::from(round > 0));
             for &(kind, shape) in &lineup {
@@ -90,7 +90,10 @@ impl Comparison<'_> {
         let (mut figures, problems) = match &scenario.work {
             Work::Load(load) => measure::closed(peer, load, usage, &terms)?,
             Work::H2(wire) => measure::http2(peer, *wire, usage, &terms)?,
-            Work::Latency => measure::open(peer, rate, usage, &terms)?,
+            // Longer: its slowest thousandth must be more than a few requests.
+            Work::Latency => {
+                measure::open(peer, rate, usage, &Terms { window: self.window.mul_f64(1.5), ..terms })?
+            }
             Work::Reload => reload::measure(peer, round, rate, &terms)?,
             Work::Idle => return Err("measured above".to_owned()),
         };
@@ -149,6 +152,7 @@ impl Fleet {
     /// Ends all others.
     fn keep(&mut self, shapes: &[Shape]) {
         self.peers.retain(|(_, shape), _| shapes.contains(shape));
+        self.idle.retain(|(_, shape), _| shapes.contains(shape));
     }
 
     fn get(&mut self, kind: Kind, shape: Shape, comparison: &Comparison) -> Result<&mut Peer, String> {
@@ -160,9 +164,14 @@ impl Fleet {
         }
     }
 
-    /// What each uses doing nothing, all at the same time.
+    /// What each uses doing nothing, all at the same time. It is the same whatever they did before: who was watched once
+    /// is not watched again.
     fn watch_idle(&mut self) {
-        let samples: Vec<_> = self.peers.iter().map(|(key, peer)| (*key, Sample::of(peer.id()))).collect();
+        let unseen = self.peers.iter().filter(|(key, _)| !self.idle.contains_key(key));
+        let samples: Vec<_> = unseen.map(|(key, peer)| (*key, Sample::of(peer.id()))).collect();
+        if samples.is_empty() {
+            return;
+        }
         std::thread::sleep(WATCHED);
         for (key, sample) in samples {
             self.idle.insert(key, sample.until(&Sample::of(self.peers[&key].id())));

@@ -110,7 +110,7 @@ pub fn plan(peer: &Peer, load: &Load, pace: Pace, window: Duration) -> Plan {
 
 /// Many endpoints take long until connections to all of them stand.
 fn warmup(peer: &Peer, window: Duration) -> Duration {
-    let shortest = if peer.site.endpoints.len() > 100 { window } else { window / 4 };
+    let shortest = if peer.site.endpoints.len() > 100 { window } else { window / 8 };
     shortest.max(Duration::from_millis(300))
 }
 

@@ -64,6 +64,9 @@ const MANY_ENDPOINTS: Shape = Shape { endpoints: 1_000, ..FEW };
 const LARGE: Shape = Shape { routes: 10_000, endpoints: 1_000, ..PLAIN };
 const TWO_WORKERS: Shape = Shape { workers: 2, ..PLAIN };
 
+/// Where Envoy takes part: nothing is held against it, so one scenario of each kind shows where it stands.
+const WITH_ENVOY: [&str; 5] = ["small", "1m", "tls", "h2", "idle"];
+
 const FLOOR: Against = Against::Peer(Kind::Floor);
 const NGINX: Against = Against::Peer(Kind::Nginx);
 
@@ -142,16 +145,22 @@ const fn several(
 }
 
 impl Scenario {
-    /// Whether this contender can take part.
+    /// How often each contender is measured, of so many rounds: memory is the same nearly every time.
+    pub fn rounds(&self, most: usize) -> usize {
+        if let Work::Idle = self.work { most.min(3) } else { most }
+    }
+
+    /// Whether this contender can take part, and is to.
     pub fn is_for(&self, kind: Kind) -> bool {
         let speaks = match &self.work {
             Work::Load(load) => load.tls.is_none() || kind != Kind::Floor,
             Work::H2(_) => kind != Kind::Floor,
             Work::Latency | Work::Idle => true,
-            // The floor has no config, Envoy none that it reads again.
-            Work::Reload => !matches!(kind, Kind::Floor | Kind::Envoy),
+            // The floor has no config.
+            Work::Reload => kind != Kind::Floor,
         };
-        speaks && (self.against != Against::ItselfInFirstShape || kind != Kind::Floor)
+        let wanted = kind != Kind::Envoy || WITH_ENVOY.contains(&self.name);
+        speaks && wanted && (self.against != Against::ItselfInFirstShape || kind != Kind::Floor)
     }
 }
 
