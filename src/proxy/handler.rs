@@ -1,7 +1,6 @@
 //! A request from its head to the head of its answer, step by step. The rest of the answer follows at the client's
 //! pace, and when it has ended the exchange is counted (`observe.rs`).
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::{Either, Empty};
 
@@ -40,24 +39,14 @@ use crate::domain::stats::RouteId;
 /// What a client gets: an answer, or nothing but a head before a tunnel.
 type Given = Either<Answer, Empty<Bytes>>;
 
-/// Answers one request, always. Its state is copied several times on its way to where it is polled, here and in hyper: what
-/// few requests need is boxed inside, down to where requests wait.
-pub(super) fn handle(
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-    request: Request<ClientBody>,
-) -> impl Future<Output = Result<Response<Given>, Infallible>> {
-    // Not `async`: the request would be part of the state twice.
-    let (parts, body) = request.into_parts();
-    answer(worker, client, Box::new(parts), body)
-}
-
-async fn answer(
+/// Answers one request, always. Its state is copied on its way to where it is polled: what few requests need is boxed inside,
+/// down to where requests wait.
+pub(super) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     parts: Box<Parts>,
     body: ClientBody,
-) -> Result<Response<Given>, Infallible> {
+) -> Response<Given> {
     let listener = client.listener.clone();
     let mut exchange = Exchange::begin(worker, client, &parts, !body.is_end_stream());
     let form = exchange.fields.form();
@@ -72,7 +61,7 @@ async fn answer(
         // An endpoint may know better.
         response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
-    Ok(response)
+    response
 }
 
 /// Where a request belongs, on one snapshot that the whole request is served from.
@@ -307,7 +296,7 @@ fn refuse(mut exchange: Box<Exchange>, refusal: Refusal, form: Form) -> Response
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F: Future>(_handle: impl Fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F: Future>(_handle: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

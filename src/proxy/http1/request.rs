@@ -13,7 +13,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A request's head, and what it says of what follows.
 pub(crate) struct RequestHead {
-    pub(crate) parts: Parts,
+    /// Boxed: it passes through many hands.
+    pub(crate) parts: Box<Parts>,
     pub(crate) framing: Framing,
     /// Whether its client wants to ask again on this connection.
     pub(crate) keeps_alive: bool,
@@ -66,7 +67,7 @@ fn understand(whole: Whole<Line>) -> Result<RequestHead, BadHead> {
     let Whole { bytes, line, fields } = whole;
     let (headers, said) = fields.collect(&bytes)?;
     let framing = framing(&said, line.version)?;
-    let mut parts = Request::new(()).into_parts().0;
+    let mut parts = Box::new(Request::new(()).into_parts().0);
     parts.uri = target(&bytes, line.target)?;
     (parts.method, parts.version, parts.headers) = (line.method, line.version, headers);
     // Whoever sends both may be smuggling (RFC 9112 section 6.1): nothing behind it is believed.

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use http::header::{EXPECT, TE};
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::answer::Reply;
 use super::body::UploadBody;
@@ -43,12 +43,12 @@ impl Connection {
     /// Has a request answered, and gives the answer to its client.
     pub(super) async fn exchange(&self, head: RequestHead) -> Then {
         let asked = Asked::by(&head);
-        let request = self.receive(head);
-        let handling = pin!(handle(self.worker.clone(), self.client.clone(), request));
+        let body = ClientBody::Http1(self.body(&head));
+        let handling = pin!(handle(self.worker.clone(), self.client.clone(), head.parts, body));
         let response = self.while_client_stays(handling).await;
         // Taken out in any case: whatever it was, it goes no further than this.
         let opening = self.client.opening.take();
-        let Some(Ok(response)) = response else { return Then::Nothing };
+        let Some(response) = response else { return Then::Nothing };
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_fit = asked.keeps_alive && self.may_go_on().await;
         let mut reply = Reply::new(response, &asked, is_fit, &self.worker.date());
@@ -63,19 +63,16 @@ impl Connection {
         }
     }
 
-    /// What a request's head says becomes a request.
-    fn receive(&self, head: RequestHead) -> Request<ClientBody> {
-        let RequestHead { parts, framing, .. } = head;
-        let body = if framing == Framing::Empty {
-            UploadBody::none()
-        } else {
-            // Whoever speaks 1.0 knows nothing of it.
-            let expects =
-                parts.version == Version::HTTP_11 && has_word(&parts.headers, &EXPECT, "100-continue");
-            self.wire.begin_body(framing, bounds(&self.client), expects);
-            UploadBody::on(&self.wire)
-        };
-        Request::from_parts(parts, ClientBody::Http1(body))
+    /// What follows a head.
+    fn body(&self, head: &RequestHead) -> UploadBody {
+        if head.framing == Framing::Empty {
+            return UploadBody::none();
+        }
+        // Whoever speaks 1.0 knows nothing of it.
+        let knows = head.parts.version == Version::HTTP_11;
+        let expects = knows && has_word(&head.parts.headers, &EXPECT, "100-continue");
+        self.wire.begin_body(head.framing, bounds(&self.client), expects);
+        UploadBody::on(&self.wire)
     }
 
     /// Polls until it is ready. `None`: its client has left meanwhile, or the connection is cut.

@@ -67,7 +67,7 @@ impl Connection {
             match or_told(life, told, pin!(reading)).await {
                 Some(Some(Ok(head))) => return Some(head),
                 Some(Some(Err(bad))) => {
-                    self.refuse(bad).await;
+                    Box::pin(self.refuse(bad)).await;
                     return None;
                 }
                 Some(None) => {

@@ -1,6 +1,5 @@
 //! A connection from its handshake to its end: requests taken in, streams polled, pings sent, farewells said.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,7 +48,7 @@ enum Phase {
 impl<A, F, B> Connection<A, F, B>
 where
     A: FnMut(Request<RequestBody>) -> Pin<Box<F>> + Unpin,
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
     pub(super) fn new(
@@ -140,7 +139,7 @@ where
 impl<A, F, B> Future for Connection<A, F, B>
 where
     A: FnMut(Request<RequestBody>) -> Pin<Box<F>> + Unpin,
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
     type Output = ();

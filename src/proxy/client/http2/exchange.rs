@@ -1,6 +1,5 @@
 //! One stream: its request is answered, then the answer is carried into it.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -40,7 +39,7 @@ enum Stage<F, B> {
 
 impl<F, B> Exchange<F, B>
 where
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
     pub(super) fn new(answer: Pin<Box<F>>, respond: SendResponse<Bytes>, shared: &Rc<Shared>) -> Self {
@@ -61,7 +60,7 @@ where
                     self.shared.life.within(Some(self.stream.clone()));
                     let polled = answer.as_mut().poll(cx);
                     self.shared.life.within(None);
-                    let Poll::Ready(Ok(response)) = polled else {
+                    let Poll::Ready(response) = polled else {
                         // Its client may wait no longer.
                         return self.respond.poll_reset(cx).map(|_| ());
                     };

@@ -36,7 +36,8 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, socket: Client
     let handshake = builder(&life).handshake(socket);
     let asked = worker.clone();
     let answer = move |request: http::Request<RequestBody>| {
-        Box::pin(handle(asked.clone(), client.clone(), request.map(ClientBody::Http2)))
+        let (parts, body) = request.into_parts();
+        Box::pin(handle(asked.clone(), client.clone(), Box::new(parts), ClientBody::Http2(body)))
     };
     let mut connection = Connection::new(handshake, answer, worker, life.clone());
     // How it ended is in the records of the exchanges that it broke.

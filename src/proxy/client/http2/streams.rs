@@ -1,6 +1,5 @@
 //! The streams of one connection that are being served, each in its place. Only those are polled that were woken.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ struct Place<F, B> {
 
 impl<F, B> Streams<F, B>
 where
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
     pub(super) fn new(bell: Arc<Bell>, shared: Rc<Shared>) -> Self {

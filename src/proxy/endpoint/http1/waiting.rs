@@ -7,7 +7,7 @@ use crate::domain::Timestamp;
 use crate::proxy::alarm::Alarm;
 
 /// Connections kept per worker and endpoint.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 
 /// Connections that wait for a request: the last used first, never one that is known to be dead.
 #[derive(Default)]
