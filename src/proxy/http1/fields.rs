@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{BadHead, Bounds};
 
+/// So many fields are added to a head on its way.
+const OURS: usize = 8;
 /// So many fields find their place on the stack.
 const USUAL: usize = 100;
 
@@ -129,7 +131,7 @@ impl Fields {
 
     /// Puts them into a map, but for what repeats a length or is overruled by a transfer coding (RFC 9112 section 6.3).
     pub(super) fn collect(&self, head: &Bytes) -> Result<(HeaderMap, Said), BadHead> {
-        let mut map = HeaderMap::with_capacity(self.count);
+        let mut map = HeaderMap::with_capacity(self.count + OURS);
         let mut said = Said::default();
         for spot in self.spots() {
             let name = HeaderName::from_bytes(slice(head, spot.name)).map_err(|_| BadHead::Malformed)?;

@@ -1,7 +1,7 @@
 //! Heads and chunks, written. Names go out in lower case, as they do over HTTP/2.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, response};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, response};
 use hyper::ext::ReasonPhrase;
 
 use super::Framing;
@@ -158,7 +158,14 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 fn number(out: &mut Vec<u8>, name: &HeaderName, number: u64) {
-    field(out, name, HeaderValue::from(number).as_bytes());
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut from) = (number, digits.len());
+    while rest > 0 || from == digits.len() {
+        from -= 1;
+        digits[from] += u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    field(out, name, &digits[from..]);
 }
 
 /// Of all fields as they are written.
@@ -168,7 +175,7 @@ fn length(headers: &HeaderMap) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Response};
+    use http::{HeaderValue, Request, Response};
 
     use super::*;
 
@@ -221,6 +228,14 @@ mod tests {
         assert_eq!(write(&head), "HTTP/1.1 299 <none>\r\n\r\n");
         head.extensions.insert(ReasonPhrase::from_static(b"Fine"));
         assert_eq!(write(&head), "HTTP/1.1 299 Fine\r\n\r\n");
+    }
+
+    #[test]
+    fn a_length_is_said_in_decimal() {
+        for length in [0, 7, 10, 1024, u64::MAX] {
+            let out = written(|out| number(out, &CONTENT_LENGTH, length));
+            assert_eq!(out, format!("content-length: {length}\r\n"));
+        }
     }
 
     #[test]

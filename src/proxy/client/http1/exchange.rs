@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::header::{EXPECT, TE};
 use http::{Method, StatusCode, Version};
@@ -78,19 +78,17 @@ impl Connection {
     /// Polls until it is ready. `None`: its client has left meanwhile, or the connection is cut.
     async fn while_client_stays<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
         let life = &self.client.life;
-        let poll = |cx: &mut std::task::Context<'_>| {
-            let was_whole = self.wire.is_whole();
-            if life.ending() == Ending::Now || self.wire.has_left(cx) {
+        let mut poll = |cx: &mut Context<'_>| {
+            if life.ending() == Ending::Now {
                 return Poll::Ready(None);
             }
             match future.as_mut().poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
-                // From now on it can be seen whether it is there.
-                Poll::Pending if !was_whole && self.wire.has_left(cx) => Poll::Ready(None),
+                // Looked at last: most requests wait once, and whoever has its answer need not be there.
+                Poll::Pending if self.wire.has_left(cx) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         };
-        let mut poll = poll;
         poll_fn(|cx| self.wire.awake(|| poll(cx))).await
     }
 
