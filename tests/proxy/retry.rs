@@ -280,7 +280,7 @@ fn an_answer_that_comes_before_the_body_does_not_keep_it_from_being_sent_again()
 #[test]
 fn an_attempt_that_takes_longer_than_per_try_is_made_elsewhere() {
     let (silent, good) = (silent(), Scripted::saying("good"));
-    let per_try = Some(Duration::from_millis(30));
+    let per_try = Some(Duration::from_millis(200));
     let proxy = proxy(&[&silent, &good], Retry { per_try, ..Retry::default() });
     for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "good");
