@@ -49,7 +49,6 @@ pub(crate) enum AttemptError {
     Frozen,
     /// What came is not HTTP, or not an answer to this request.
     Malformed,
-    /// The answer broke off.
     /// It agreed to another protocol than the one that was asked for.
     UpgradeFailed,
     /// The answer broke off, or stood still for too long.

@@ -7,7 +7,8 @@ use adit::domain::Timestamp;
 
 use crate::endpoint::{Scripted, nobody, ok};
 use crate::http2_client::{
-    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, OK, PING, RST_STREAM, Raw, SETTINGS, block, plain,
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, OK, PING, RST_STREAM, Raw, SETTINGS, block, frame,
+    plain,
 };
 use crate::world::{Proxy, Web, eventually};
 
@@ -72,6 +73,24 @@ fn a_body_that_its_client_resets_without_an_error_is_broken_all_the_same() {
     client.get(3, &[]);
     assert_eq!(client.outcome(3), OK);
     assert_eq!(proxy.ended(1, 200), 1, "the half was taken for a whole");
+}
+
+/// Messages of gRPC are often of this size, and come in bursts.
+#[test]
+fn many_small_frames_that_fit_the_window_end_no_connection() {
+    let endpoint = Scripted::start(|wire| {
+        while let Some((_, body)) = wire.request() {
+            wire.send(ok(&body.len().to_string()));
+        }
+    });
+    let proxy = Proxy::start(Web::of(&[&endpoint]));
+    let mut client = Raw::connect(&proxy);
+    let fields = [&[(&b":method"[..], &b"POST"[..])], &plain()[1..]].concat();
+    client.send(HEADERS, END_HEADERS, 1, &block(&fields));
+    let burst = frame(DATA, 0, 1, &[b'x'; 20]).repeat(3_000);
+    client.wire.send(burst);
+    client.send(DATA, END_STREAM, 1, b"");
+    assert_eq!(client.outcome(1), OK);
 }
 
 #[test]

@@ -23,9 +23,12 @@ use crate::proxy::worker::Worker;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// So much is read at first: most often it is the first request.
 const FIRST: usize = 16 * 1024;
-/// How much of a body that nobody wants is read, and for how long, so that the answer is not lost to a reset.
-const LINGER_BYTES: usize = 64 * 1024;
-const LINGER: Duration = Duration::from_secs(1);
+/// What nobody wants is read for so long, so that the answer is not lost to a reset; as nginx does (`lingering_time`).
+const LINGER: Duration = Duration::from_secs(30);
+/// Nothing came for so long: nothing will (`lingering_timeout`).
+const SILENCE: Duration = Duration::from_secs(5);
+/// The same where somebody waits for the end of it.
+pub(crate) const LINGER_BRIEFLY: Duration = Duration::from_secs(1);
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(crate) fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) -> im
             Protocol::Http2 => Box::pin(http2::serve(worker.clone(), client, socket)).await,
         }
         if let Some(stream) = life.take_left() {
-            Box::pin(linger(stream, &worker.clock)).await;
+            Box::pin(linger_unless_told(stream, &life, &worker.clock)).await;
         }
     }
 }
@@ -153,22 +156,29 @@ async fn refuse_http1(mut socket: ClientSocket) {
     let _gone = socket.shutdown().await;
 }
 
-/// Closing a socket with unread bytes makes a reset, which can overtake the answer: read a little more first.
-pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock) {
+/// Lingers, but only briefly once the connection is told to end.
+async fn linger_unless_told(stream: TcpStream, life: &Life, clock: &Clock) {
+    let mut lingering = pin!(linger(stream, clock, LINGER));
+    if or_told(life, Ending::Not, lingering.as_mut()).await.is_none() {
+        tokio::select! {
+            () = lingering => {}
+            () = clock.sleep_until(clock.now() + LINGER_BRIEFLY) => {}
+        }
+    }
+}
+
+/// Closing a socket with unread bytes makes a reset, which can overtake the answer, or what of it the system has not sent yet:
+/// reads on until the client has closed, is silent, or `longest` is over.
+pub(crate) async fn linger(mut stream: TcpStream, clock: &Clock, longest: Duration) {
     let mut unwanted = [0; 4096];
+    let end = clock.now() + longest;
     // The end of the answer is to be seen before what follows is read.
     let _gone = stream.shutdown().await;
-    let reading = async {
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut unwanted).await {
-                Ok(0) | Err(_) => return,
-                Ok(read) => left = left.saturating_sub(read),
-            }
+    while clock.now() < end {
+        let silent = (clock.now() + SILENCE).min(end);
+        tokio::select! {
+            read = stream.read(&mut unwanted) => if !matches!(read, Ok(1..)) { return },
+            () = clock.sleep_until(silent) => return,
         }
-    };
-    tokio::select! {
-        () = reading => {}
-        () = clock.sleep_until(clock.now() + LINGER) => {}
     }
 }

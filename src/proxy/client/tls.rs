@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Protocol, linger};
+use super::connection::{LINGER_BRIEFLY, Protocol, linger};
 use super::drive::unless_cut;
 use super::life::Life;
 use crate::clock::Clock;
@@ -94,7 +94,7 @@ impl Unshaken {
         let Some(mut stream) = self.alerted else { return };
         if stream.shutdown().await.is_ok() {
             // Boxed: few handshakes fail, and all connections carry this function's state.
-            Box::pin(linger(stream, clock)).await;
+            Box::pin(linger(stream, clock, LINGER_BRIEFLY)).await;
         }
     }
 }

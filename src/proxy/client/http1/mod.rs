@@ -109,6 +109,10 @@ impl Connection {
 
     /// Says goodbye, where a client could not tell an end from a cut otherwise.
     async fn part(&self) {
+        if !self.wire.is_silent() {
+            // What of a next request has come would make a reset of the end.
+            self.client.life.body_left_unread();
+        }
         let parting = poll_fn(|cx| self.wire.poll_shutdown(cx));
         let _gone = unless_cut(&self.client.life, pin!(parting)).await;
     }

@@ -26,6 +26,9 @@ use crate::proxy::worker::Worker;
 
 /// Streams that we reset for their client's faults: more ends the connection (CVE-2025-8671).
 const LOCAL_RESETS: usize = 256;
+/// What small frames that wait for their endpoint may lack together, each to 256 bytes: more ends the connection. Room for 8,900
+/// of 20 bytes, which is what a client of gRPC may have sent while an endpoint pauses.
+const FRAME_BUDGET: usize = 2 * 1024 * 1024;
 /// What is buffered of a response that its client does not take.
 const STREAM_BUFFER: usize = 64 * 1024;
 
@@ -50,6 +53,7 @@ fn builder(life: &Life) -> Builder {
     builder
         .initial_window_size(limits.http2_stream_window)
         .initial_connection_window_size(limits.http2_connection_window)
+        .data_frame_budget(FRAME_BUDGET)
         .max_concurrent_streams(limits.http2_streams)
         .max_send_buffer_size(STREAM_BUFFER)
         .max_header_list_size(limits.header_bytes)

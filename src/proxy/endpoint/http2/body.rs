@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
@@ -40,7 +40,12 @@ impl Body {
 
     fn broke(&mut self, error: &h2::Error) -> AttemptError {
         self.ended = true;
-        if error.is_library() { AttemptError::Malformed } else { AttemptError::Incomplete }
+        match error.reason() {
+            // Our own word: clients that took too little of their answers made too many small frames wait.
+            Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => AttemptError::Scolded,
+            _ if error.is_library() => AttemptError::Malformed,
+            _ => AttemptError::Incomplete,
+        }
     }
 }
 

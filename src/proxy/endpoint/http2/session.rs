@@ -25,6 +25,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 pub(super) const STREAMS: usize = 128;
 /// All windows together: clients who take nothing of their answers, however many, hold up nobody else's.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 128;
+/// What small frames that nobody has taken yet may lack together, each to 256 bytes: a connection that exceeds it is ended, with all
+/// its streams. Room for 280,000 of 20 bytes, which is many clients that take nothing of their answers.
+const FRAME_BUDGET: usize = 64 * 1024 * 1024;
 /// The largest head of an answer, fields counted as RFC 9113 section 6.5.2 says.
 const HEADER_LIST: u32 = 64 * 1024;
 /// What is buffered of one request's body.
@@ -262,6 +265,7 @@ fn builder() -> client::Builder {
         .initial_max_send_streams(0)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAME_BUDGET)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
         .max_local_error_reset_streams(Some(LOCAL_RESETS));

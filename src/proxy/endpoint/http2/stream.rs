@@ -88,7 +88,9 @@ impl Stream {
             return SendError::Refused;
         }
         if error.is_library() {
-            return SendError::Failed(AttemptError::Malformed);
+            // Our own word: see where the answer's body breaks.
+            let ours = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+            return SendError::Failed(if ours { AttemptError::Scolded } else { AttemptError::Malformed });
         }
         if error.is_reset() {
             return SendError::Failed(patience.unfinished().unwrap_or(AttemptError::Reset));
