@@ -16,7 +16,6 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
-#[allow(dead_code, reason = "both sides move to it in the commits that follow")]
 mod http1;
 mod observe;
 mod request;

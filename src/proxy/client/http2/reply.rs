@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue};
-use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::domain::Timestamp;
+use crate::proxy::date::http_date;
 
 /// What belongs to one connection and has no place on a stream (RFC 9113 section 8.2.2).
 const OF_A_CONNECTION: [HeaderName; 6] = [
@@ -50,16 +50,14 @@ impl Dates {
         let mut written = self.0.borrow_mut();
         match &*written {
             Some((of, date)) if *of == second => date.clone(),
-            Some(_) | None => written.insert((second, write(second))).1.clone(),
+            Some(_) | None => written.insert((second, write(now))).1.clone(),
         }
     }
 }
 
-/// RFC 9110 section 5.6.7.
-fn write(second: u64) -> HeaderValue {
-    let at = jiff::Timestamp::from_second(i64::try_from(second).unwrap_or(i64::MAX)).unwrap_or_default();
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap_or_default();
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+fn write(now: Timestamp) -> HeaderValue {
+    HeaderValue::from_bytes(&http_date(now))
+        .unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }
 
 #[cfg(test)]
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_written_as_the_standard_shows_it() {
+    fn the_time_is_that_of_the_answers_second() {
         let dates = Dates::default();
         let at = |micros| dates.at(Timestamp::from_micros(micros));
         assert_eq!(at(784_111_777_000_001), "Sun, 06 Nov 1994 08:49:37 GMT");
