@@ -22,6 +22,7 @@ pub struct Arguments {
     pub note: String,
     pub folder: PathBuf,
     pub adit: PathBuf,
+    pub other: PathBuf,
     pub envoy: PathBuf,
 }
 
@@ -53,11 +54,12 @@ fn comparison(words: &[String]) -> Result<Arguments, String> {
         rounds: 5,
         seconds: 2,
         scenarios: ALL.iter().collect(),
-        peers: Kind::ALL.to_vec(),
+        peers: Kind::PEERS.to_vec(),
         out: None,
         note: String::new(),
         folder: PathBuf::new(),
         adit: PathBuf::new(),
+        other: PathBuf::new(),
         envoy: PathBuf::new(),
     };
     let mut results = None;
@@ -73,13 +75,17 @@ fn comparison(words: &[String]) -> Result<Arguments, String> {
             "--results" => results = Some(PathBuf::from(value)),
             "--folder" => arguments.folder = value.into(),
             "--adit" => arguments.adit = value.into(),
+            "--other" => arguments.other = value.into(),
             "--envoy" => arguments.envoy = value.into(),
             _ => return Err(format!("{flag}?\n{USAGE}")),
         }
     }
-    let whole = arguments.scenarios.len() == ALL.len() && arguments.peers.len() == Kind::ALL.len();
+    let whole = arguments.scenarios.len() == ALL.len() && arguments.peers == Kind::PEERS;
     if whole && arguments.rounds >= 3 && arguments.out.is_none() {
         arguments.out = results;
+    }
+    if arguments.peers.contains(&Kind::Other) && arguments.other.as_os_str().is_empty() {
+        return Err("other is another build of Adit: ADIT_OTHER names its binary".to_owned());
     }
     Ok(arguments)
 }

@@ -96,7 +96,8 @@ fn programs(arguments: &Arguments) -> Result<Programs, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let [certificate, key, both] =
         ["cert.pem", "key.pem", "both.pem"].map(|name| arguments.folder.join(name));
-    Ok(Programs { own, adit: arguments.adit.clone(), envoy: arguments.envoy.clone(), certificate, key, both })
+    let [adit, other, envoy] = [&arguments.adit, &arguments.other, &arguments.envoy].map(Clone::clone);
+    Ok(Programs { own, adit, other, envoy, certificate, key, both })
 }
 
 /// To the file, or to standard output. What people wrote below the file's notes stays.

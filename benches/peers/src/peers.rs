@@ -22,10 +22,15 @@ pub enum Kind {
     Nginx,
     HaProxy,
     Envoy,
+    /// Another build of Adit, to hold a change against what was before it.
+    Other,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Floor, Kind::Adit, Kind::Nginx, Kind::HaProxy, Kind::Envoy];
+    pub const ALL: [Kind; 6] =
+        [Kind::Floor, Kind::Adit, Kind::Nginx, Kind::HaProxy, Kind::Envoy, Kind::Other];
+    /// Who takes part unless it is said who does.
+    pub const PEERS: [Kind; 5] = [Kind::Floor, Kind::Adit, Kind::Nginx, Kind::HaProxy, Kind::Envoy];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -34,6 +39,7 @@ impl Kind {
             Kind::Nginx => "nginx",
             Kind::HaProxy => "haproxy",
             Kind::Envoy => "envoy",
+            Kind::Other => "other",
         }
     }
 }
@@ -92,6 +98,8 @@ pub struct Ports {
 pub struct Programs {
     pub own: PathBuf,
     pub adit: PathBuf,
+    /// Empty: there is none.
+    pub other: PathBuf,
     pub envoy: PathBuf,
     /// Certificate and key, PEM; and both in one file, as HAProxy wants them.
     pub certificate: PathBuf,
@@ -145,7 +153,8 @@ impl Peer {
         };
         let command = match kind {
             Kind::Floor => floor::command(&site),
-            Kind::Adit => adit::command(&site)?,
+            Kind::Adit => adit::command(&site, &site.programs.adit)?,
+            Kind::Other => adit::command(&site, &site.programs.other)?,
             Kind::Nginx => nginx::command(&site)?,
             Kind::HaProxy => haproxy::command(&site)?,
             Kind::Envoy => envoy::command(&site)?,
@@ -166,7 +175,7 @@ impl Peer {
     /// Whether what it must be like while it is measured still holds.
     pub fn check(&self) -> Result<(), String> {
         match self.kind {
-            Kind::Adit => adit::is_rolling_out(&self.site),
+            Kind::Adit | Kind::Other => adit::is_rolling_out(&self.site),
             Kind::Floor | Kind::Nginx | Kind::HaProxy | Kind::Envoy => Ok(()),
         }
     }
@@ -182,7 +191,7 @@ impl Peer {
     pub fn reload(&mut self, host: &str) -> Result<(), String> {
         self.site.added = Some(host.to_owned());
         match self.kind {
-            Kind::Adit => adit::reload(&self.site),
+            Kind::Adit | Kind::Other => adit::reload(&self.site),
             Kind::Nginx => nginx::reload(&self.site, &self.process),
             Kind::HaProxy => haproxy::reload(&self.site, &self.process),
             Kind::Floor | Kind::Envoy => Err(format!("{} has no reload of a file", self.kind)),
@@ -200,7 +209,7 @@ impl Peer {
             return Err("it ended".to_owned());
         }
         match self.kind {
-            Kind::Adit => adit::start_rollout(&self.site),
+            Kind::Adit | Kind::Other => adit::start_rollout(&self.site),
             Kind::Floor | Kind::Nginx | Kind::HaProxy | Kind::Envoy => Ok(()),
         }
     }
@@ -236,6 +245,7 @@ pub fn version(kind: Kind, programs: &Programs) -> String {
     let (program, argument): (&Path, _) = match kind {
         Kind::Floor => return "this bench's relay".to_owned(),
         Kind::Adit => (&programs.adit, "--version"),
+        Kind::Other => (&programs.other, "--version"),
         Kind::Nginx => (Path::new("nginx"), "-v"),
         Kind::HaProxy => (Path::new("haproxy"), "-v"),
         Kind::Envoy => (&programs.envoy, "--version"),

@@ -1,6 +1,7 @@
 //! Adit with everything on: a rollout under way at 5 %, health checks, ejection, metrics, rescue, the judge.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use crate::ask;
 use crate::process::{pinned, wait_for};
 use crate::routes::{Route, SHOP};
 
-pub(super) fn command(site: &Site) -> Result<Command, String> {
+pub(super) fn command(site: &Site, program: &Path) -> Result<Command, String> {
     let config = write(site, "v1")?;
-    let mut command = pinned(&site.cores, &site.programs.adit);
+    let mut command = pinned(&site.cores, program);
     command.args(["run", "-c"]).arg(config).current_dir(&site.folder);
     Ok(command)
 }
