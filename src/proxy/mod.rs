@@ -20,6 +20,7 @@ mod http1;
 mod observe;
 mod request;
 mod tunnel;
+mod turn;
 mod view;
 mod vitals;
 mod worker;

@@ -17,6 +17,7 @@ use crate::proxy::http1::Framing;
 use crate::proxy::http1::request::RequestHead;
 use crate::proxy::http1::write::has_word;
 use crate::proxy::tunnel::Opening;
+use crate::proxy::turn::after_the_others;
 
 /// What becomes of a connection when a request on it was answered.
 pub(super) enum Then {
@@ -54,6 +55,7 @@ impl Connection {
         let mut reply = Reply::new(response, &asked, is_fit, &self.worker.date());
         reply.begin_with(self.wire.end_interim());
         let goes_on = reply.goes_on();
+        after_the_others().await;
         let sending = pin!(poll_fn(|cx| reply.poll_send(cx, &self.wire)));
         let Some(Ok(())) = self.while_client_stays(sending).await else { return Then::Nothing };
         match opening.filter(|_| switches) {
