@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 
 use super::fields::Fields;
+use crate::proxy::block::keep;
 use crate::proxy::client::tls::Shown;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -171,7 +172,7 @@ pub(crate) fn new_request_id() -> HeaderValue {
         let digit = (bytes[place / 2] >> (place % 2 * 4)) & 0xF;
         digit + if digit < 10 { b'0' } else { b'a' - 10 }
     });
-    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_maybe_shared(keep(&id)).unwrap_or(HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]
