@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{BadHead, Bounds};
 use crate::proxy::block::keep;
 
-/// So many fields are added to a head on its way.
-const OURS: usize = 8;
+/// So many fields are added to most heads on their way, at the most.
+const OURS: usize = 2;
 /// So many fields find their place on the stack.
 const USUAL: usize = 100;
 
