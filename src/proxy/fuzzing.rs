@@ -173,9 +173,10 @@ pub fn to_endpoint(peer: SocketAddr, trusted: &TrustedProxies, mut fields: Heade
     let seen = Fields::of(&fields);
     headers::to_endpoint(&mut fields, &seen);
     let host = fields.get(HOST).cloned();
-    origin.tell(&mut fields, &client, host);
     let request_id = origin.request_id().unwrap_or(HeaderValue::from_static("id"));
-    fields.insert(headers::X_REQUEST_ID, request_id);
+    for (name, value) in origin.introduce(&client, host, request_id).fields() {
+        fields.append(name, value.clone());
+    }
     (origin.ip, fields)
 }
 

@@ -23,7 +23,7 @@ use super::observe::Exchange;
 use super::request::admit::{Visit, admit};
 use super::request::assign::{Asker, Assignment, HostUse, assign};
 use super::request::gate::{self, Entered};
-use super::request::headers::{X_REQUEST_ID, tell_certificate, to_client, to_endpoint};
+use super::request::headers::{tell_certificate, to_client, to_endpoint};
 use super::request::hold;
 use super::request::normalize::{asked, level, without_prefix};
 use super::request::redirect;
@@ -252,15 +252,14 @@ fn prepare(
     parts.extensions.clear();
     to_endpoint(&mut parts.headers, &exchange.fields);
     let host = exchange.fields.asked_host().cloned();
-    exchange.origin.tell(&mut parts.headers, &exchange.client, host);
+    let introduction = exchange.origin.introduce(&exchange.client, host, exchange.request_id.clone());
     if let Some(shown) = exchange.client.tls.as_ref().and_then(|session| session.shown.as_ref()) {
         tell_certificate(&mut parts.headers, shown);
     }
-    parts.headers.insert(X_REQUEST_ID, exchange.request_id.clone());
     if let Some(deadline) = exchange.deadline() {
         deadline.pass_on(&mut parts.headers, exchange.worker.clock.now());
     }
-    Outbound::new(parts, exchange.upload.clone(), repeat)
+    Outbound::new(parts, introduction, exchange.upload.clone(), repeat)
 }
 
 /// A stream may be silent for longer than a page, and a call is over when its client waits no longer.

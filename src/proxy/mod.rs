@@ -9,6 +9,7 @@
 
 mod alarm;
 mod answer;
+mod block;
 mod client;
 mod date;
 mod endpoint;

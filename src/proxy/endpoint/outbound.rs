@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::pool::{Pool, SendError};
+use crate::proxy::request::origin::Introduction;
 use crate::proxy::request::upload::{KEPT, Repeat, RequestBody, Upload};
 
 /// A request, ready for an endpoint. Stays here while it is sent: whoever sends it borrows it.
 pub(crate) struct Outbound {
     /// Boxed: it passes through many hands.
     pub(super) parts: Box<Parts>,
+    introduction: Introduction,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) left: Repeats,
     /// Its client named no host, so the endpoint is called by its own name.
@@ -55,16 +57,26 @@ impl Repeats {
 
 impl Outbound {
     /// `upload` must keep what it reads if `repeat` says that it may be needed again.
-    pub(crate) fn new(parts: Box<Parts>, upload: Option<Rc<Upload>>, repeat: Repeat) -> Self {
+    pub(crate) fn new(
+        parts: Box<Parts>,
+        introduction: Introduction,
+        upload: Option<Rc<Upload>>,
+        repeat: Repeat,
+    ) -> Self {
         let left = match repeat {
             Repeat::Possible => Repeats { on_stale: REPEATS, elsewhere: REPEATS, moves: MOVES },
             Repeat::Never => Repeats { on_stale: 0, elsewhere: 0, moves: 0 },
         };
-        Self { parts, upload, left, nameless: false }
+        Self { parts, introduction, upload, left, nameless: false }
     }
 
     pub(crate) fn headers(&mut self) -> &mut HeaderMap {
         &mut self.parts.headers
+    }
+
+    /// All fields that its endpoint gets.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.parts.headers.iter().chain(self.introduction.fields())
     }
 
     /// Whether it may be sent again although an endpoint may have begun to work on it.
@@ -114,6 +126,8 @@ impl Outbound {
 
     /// A copy, to be made into another form.
     pub(super) fn request(&self) -> Request<RequestBody> {
-        Request::from_parts(Parts::clone(&self.parts), self.body())
+        let mut parts = Parts::clone(&self.parts);
+        parts.headers.extend(self.introduction.fields().map(|(name, value)| (name.clone(), value.clone())));
+        Request::from_parts(parts, self.body())
     }
 }

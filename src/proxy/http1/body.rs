@@ -1,5 +1,7 @@
 //! Where a body ends, and what of it has come.
 
+use std::mem;
+
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
@@ -218,6 +220,10 @@ impl Decoder {
             State::Length(_) => State::Done,
             other => other,
         };
+        if here == buffer.capacity() {
+            // Nothing is left of it: its memory goes with the data, and is shared with nobody.
+            return mem::take(buffer).freeze();
+        }
         buffer.split_to(here).freeze()
     }
 

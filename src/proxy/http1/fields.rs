@@ -2,14 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{BadHead, Bounds};
+use crate::proxy::block::keep;
 
-/// So many fields are added to a head on its way.
-const OURS: usize = 8;
+/// So many fields are added to most heads on their way, at the most.
+const OURS: usize = 2;
 /// So many fields find their place on the stack.
 const USUAL: usize = 100;
 
@@ -19,27 +20,10 @@ const LONGEST: u64 = u64::MAX - 2;
 /// Room for the fields of a head while it is read.
 pub(super) type Room<'head> = [MaybeUninit<httparse::Header<'head>>];
 
-/// What is known of a head that is whole.
-pub(super) struct Whole<T> {
-    /// Its bytes, no longer in the buffer.
-    pub(super) bytes: Bytes,
-    pub(super) line: T,
-    pub(super) fields: Fields,
-}
-
-/// Where names and values stand in the head.
-pub(super) struct Fields {
-    few: [Spot; USUAL],
-    /// Where there may be more than usual, all of them.
-    many: Vec<Spot>,
-    count: usize,
-}
-
-/// A name and a value, by where they begin and end.
-#[derive(Clone, Copy, Default)]
-struct Spot {
-    name: (u32, u32),
-    value: (u32, u32),
+/// A head that is whole, and a copy of it that stays when the buffer goes on.
+pub(super) struct Whole<'head> {
+    read: &'head [u8],
+    kept: Bytes,
 }
 
 /// What a head says of the connection and the body that follows.
@@ -66,33 +50,28 @@ pub(super) enum Coding {
     Other,
 }
 
-/// Reads a head with `read` once it may be whole, and takes it off the buffer. `None`: it is not whole yet. `seen`: so much of
-/// the buffer was looked at before; a head that comes byte by byte is not read anew for each.
+/// Reads a head with `read` once it may be whole, and takes as much off the buffer as that says. `None`: it is not whole yet.
+/// `seen`: so much of the buffer was looked at before; a head that comes byte by byte is not read anew for each.
 pub(super) fn take<T>(
     buffer: &mut BytesMut,
     seen: &mut usize,
     bounds: Bounds,
-    read: impl for<'head> Fn(&'head [u8], &mut Room<'head>, &mut Fields) -> Result<Option<(usize, T)>, BadHead>,
-) -> Result<Option<Whole<T>>, BadHead> {
+    read: impl for<'head> FnOnce(&'head [u8], &mut Room<'head>) -> Result<Option<(usize, T)>, BadHead>,
+) -> Result<Option<T>, BadHead> {
     if *seen > 0 && !may_be_whole(buffer, *seen) {
         return wait(buffer, seen, bounds);
     }
-    let mut fields = Fields::new(bounds.fields);
     let found = if bounds.fields <= USUAL {
         let mut room = [const { MaybeUninit::uninit() }; USUAL];
-        read(buffer, &mut room[..bounds.fields], &mut fields)?
+        read(buffer, &mut room[..bounds.fields])?
     } else {
         let mut room = vec![MaybeUninit::uninit(); bounds.fields];
-        read(buffer, &mut room, &mut fields)?
+        read(buffer, &mut room)?
     };
-    match found {
-        None => wait(buffer, seen, bounds),
-        Some((length, _)) if length > bounds.bytes => Err(BadHead::TooLarge),
-        Some((length, line)) => {
-            *seen = 0;
-            Ok(Some(Whole { bytes: buffer.split_to(length).freeze(), line, fields }))
-        }
-    }
+    let Some((length, head)) = found else { return wait(buffer, seen, bounds) };
+    *seen = 0;
+    buffer.advance(length);
+    Ok(Some(head))
 }
 
 fn wait<T>(buffer: &BytesMut, seen: &mut usize, bounds: Bounds) -> Result<Option<T>, BadHead> {
@@ -106,38 +85,31 @@ fn may_be_whole(buffer: &[u8], seen: usize) -> bool {
     fresh.windows(2).any(|two| two == b"\n\n") || fresh.windows(3).any(|three| three == b"\n\r\n")
 }
 
-impl Fields {
-    fn new(most: usize) -> Self {
-        let many = if most > USUAL { Vec::with_capacity(USUAL) } else { Vec::new() };
-        Self { few: [Spot::default(); USUAL], many, count: 0 }
-    }
-
-    /// Notes where these stand in `head`, from which they were read.
-    pub(super) fn note(&mut self, head: &[u8], read: &[httparse::Header<'_>]) -> Result<(), BadHead> {
-        self.count = read.len();
-        for (number, field) in read.iter().enumerate() {
-            let spot = Spot { name: span(head, field.name.as_bytes())?, value: span(head, field.value)? };
-            match self.few.get_mut(number) {
-                Some(place) if self.many.capacity() == 0 => *place = spot,
-                Some(_) | None => self.many.push(spot),
-            }
+impl<'head> Whole<'head> {
+    /// The first `length` bytes of what was `read`.
+    pub(super) fn keep(read: &'head [u8], length: usize, bounds: Bounds) -> Result<Self, BadHead> {
+        if length > bounds.bytes {
+            return Err(BadHead::TooLarge);
         }
-        Ok(())
+        Ok(Self { read, kept: keep(&read[..length]) })
     }
 
-    fn spots(&self) -> &[Spot] {
-        if self.many.capacity() == 0 { &self.few[..self.count] } else { &self.many }
+    /// A part of what was read, to stay.
+    pub(super) fn cut(&self, part: &[u8]) -> Bytes {
+        let from = part.as_ptr().addr().wrapping_sub(self.read.as_ptr().addr());
+        let to = from.saturating_add(part.len());
+        // An empty value may be a slice of its own.
+        if to <= self.kept.len() { self.kept.slice(from..to) } else { Bytes::new() }
     }
 
-    /// Puts them into a map, but for what repeats a length or is overruled by a transfer coding (RFC 9112 section 6.3).
-    pub(super) fn collect(&self, head: &Bytes) -> Result<(HeaderMap, Said), BadHead> {
-        let mut map = HeaderMap::with_capacity(self.count + OURS);
+    /// Puts its fields into a map, but for what repeats a length or is overruled by a transfer coding (RFC 9112 section 6.3).
+    pub(super) fn collect(&self, fields: &[httparse::Header<'_>]) -> Result<(HeaderMap, Said), BadHead> {
+        let mut map = HeaderMap::with_capacity(fields.len() + OURS);
         let mut said = Said::default();
-        for spot in self.spots() {
-            let name = HeaderName::from_bytes(slice(head, spot.name)).map_err(|_| BadHead::Malformed)?;
-            let (from, to) = (index(spot.value.0), index(spot.value.1));
+        for field in fields {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadHead::Malformed)?;
             let mut value =
-                HeaderValue::from_maybe_shared(head.slice(from..to)).map_err(|_| BadHead::Malformed)?;
+                HeaderValue::from_maybe_shared(self.cut(field.value)).map_err(|_| BadHead::Malformed)?;
             if name == CONTENT_LENGTH {
                 if said.take_length(&value) == Repeated::Yes {
                     continue;
@@ -225,22 +197,4 @@ fn coding(value: &HeaderValue) -> Coding {
 pub(crate) fn names(value: &HeaderValue, word: &str) -> bool {
     let mut words = value.as_bytes().split(|byte| *byte == b',');
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-}
-
-/// Where `part` stands in `head`.
-pub(super) fn span(head: &[u8], part: &[u8]) -> Result<(u32, u32), BadHead> {
-    let from = (part.as_ptr().addr()).wrapping_sub(head.as_ptr().addr());
-    let inside = from.checked_add(part.len()).is_some_and(|to| to <= head.len());
-    // An empty value may be a slice of its own.
-    let (from, to) = if inside { (from, from + part.len()) } else { (0, 0) };
-    let narrow = |at: usize| u32::try_from(at).map_err(|_| BadHead::TooLarge);
-    Ok((narrow(from)?, narrow(to)?))
-}
-
-pub(super) fn slice(head: &Bytes, (from, to): (u32, u32)) -> &[u8] {
-    &head[index(from)..index(to)]
-}
-
-pub(super) fn index(at: u32) -> usize {
-    usize::try_from(at).unwrap_or(usize::MAX)
 }

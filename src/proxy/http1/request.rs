@@ -1,10 +1,10 @@
 //! A request's head, read.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 
-use super::fields::{Coding, Fields, Length, Room, Said, Whole, index, slice, span, take};
+use super::fields::{Coding, Length, Room, Said, Whole, take};
 use super::{BadHead, Bounds, Framing};
 
 /// What a [`Uri`] can hold.
@@ -20,12 +20,6 @@ pub(crate) struct RequestHead {
     pub(crate) keeps_alive: bool,
 }
 
-struct Line {
-    method: Method,
-    target: (u32, u32),
-    version: Version,
-}
-
 /// Takes a request's head off the buffer; `None` if it is not whole yet. `seen` is for the next call on the same head, and
 /// 0 before the first.
 ///
@@ -36,20 +30,20 @@ pub(crate) fn read_request(
     seen: &mut usize,
     bounds: Bounds,
 ) -> Result<Option<RequestHead>, BadHead> {
-    match take(buffer, seen, bounds, parse) {
-        Ok(whole) => whole.map(understand).transpose(),
+    match take(buffer, seen, bounds, |read, room| parse(read, room, bounds)) {
         Err(BadHead::Malformed) if buffer.starts_with(HTTP2_PREFACE) => Err(BadHead::Http2),
-        Err(error) => Err(error),
+        head => head,
     }
 }
 
+/// The head that what was `read` begins with, and its length.
 fn parse<'head>(
-    head: &'head [u8],
+    read: &'head [u8],
     room: &mut Room<'head>,
-    fields: &mut Fields,
-) -> Result<Option<(usize, Line)>, BadHead> {
+    bounds: Bounds,
+) -> Result<Option<(usize, RequestHead)>, BadHead> {
     let mut request = httparse::Request::new(&mut []);
-    let status = request.parse_with_uninit_headers(head, room)?;
+    let status = request.parse_with_uninit_headers(read, room)?;
     let httparse::Status::Complete(length) = status else { return Ok(None) };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(BadHead::Malformed);
@@ -57,30 +51,20 @@ fn parse<'head>(
     if target.len() > LONGEST_TARGET {
         return Err(BadHead::TargetTooLong);
     }
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?;
-    fields.note(head, request.headers)?;
-    let line = Line { method, target: span(head, target.as_bytes())?, version: version(minor) };
-    Ok(Some((length, line)))
-}
-
-fn understand(whole: Whole<Line>) -> Result<RequestHead, BadHead> {
-    let Whole { bytes, line, fields } = whole;
-    let (headers, said) = fields.collect(&bytes)?;
-    let framing = framing(&said, line.version)?;
     let mut parts = Box::new(Request::new(()).into_parts().0);
-    parts.uri = target(&bytes, line.target)?;
-    (parts.method, parts.version, parts.headers) = (line.method, line.version, headers);
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?;
+    parts.version = version(minor);
+    let whole = Whole::keep(read, length, bounds)?;
+    if target != "/" {
+        parts.uri = Uri::from_maybe_shared(whole.cut(target.as_bytes())).map_err(|_| BadHead::Malformed)?;
+    }
+    let (headers, said) = whole.collect(request.headers)?;
+    parts.headers = headers;
+    let framing = framing(&said, parts.version)?;
     // Whoever sends both may be smuggling (RFC 9112 section 6.1): nothing behind it is believed.
     let is_clear = said.coding.is_none() || said.length.is_none();
-    let keeps_alive = is_clear && said.keeps_alive(line.version);
-    Ok(RequestHead { parts, framing, keeps_alive })
-}
-
-fn target(head: &Bytes, at: (u32, u32)) -> Result<Uri, BadHead> {
-    if slice(head, at) == b"/" {
-        return Ok(Uri::from_static("/"));
-    }
-    Uri::from_maybe_shared(head.slice(index(at.0)..index(at.1))).map_err(|_| BadHead::Malformed)
+    let keeps_alive = is_clear && said.keeps_alive(parts.version);
+    Ok(Some((length, RequestHead { parts, framing, keeps_alive })))
 }
 
 /// RFC 9112 section 6.3, for requests.

@@ -1,11 +1,11 @@
 //! The head of an endpoint's answer, read.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
-use super::fields::{Coding, Fields, Length, Room, Said, Whole, take};
+use super::fields::{Coding, Length, Room, Said, Whole, take};
 use super::request::version;
 use super::{BadHead, Bounds, Framing};
 
@@ -15,13 +15,6 @@ pub(crate) struct ResponseHead {
     pub(crate) framing: Framing,
     /// Whether the endpoint takes another request on this connection.
     pub(crate) keeps_alive: bool,
-}
-
-struct Line {
-    status: StatusCode,
-    version: Version,
-    /// If it is not the usual one.
-    reason: Option<ReasonPhrase>,
 }
 
 /// Takes the head of an answer to `asked` off the buffer; `None` if it is not whole yet. `seen` is for the next call on the same
@@ -36,50 +29,47 @@ pub(crate) fn read_response(
     bounds: Bounds,
     asked: &Method,
 ) -> Result<Option<ResponseHead>, BadHead> {
-    take(buffer, seen, bounds, parse)?.map(|whole| understand(whole, asked)).transpose()
+    take(buffer, seen, bounds, |read, room| parse(read, room, bounds, asked))
 }
 
+/// The head that what was `read` begins with, and its length.
 fn parse<'head>(
-    head: &'head [u8],
+    read: &'head [u8],
     room: &mut Room<'head>,
-    fields: &mut Fields,
-) -> Result<Option<(usize, Line)>, BadHead> {
+    bounds: Bounds,
+    asked: &Method,
+) -> Result<Option<(usize, ResponseHead)>, BadHead> {
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    let status = config.parse_response_with_uninit_headers(&mut response, head, room)?;
+    let status = config.parse_response_with_uninit_headers(&mut response, read, room)?;
     let httparse::Status::Complete(length) = status else { return Ok(None) };
     let (Some(code), Some(minor)) = (response.code, response.version) else { return Err(BadHead::Malformed) };
-    let status = StatusCode::from_u16(code).map_err(|_| BadHead::Malformed)?;
-    let reason = response.reason.filter(|reason| status.canonical_reason() != Some(reason));
-    let reason =
-        reason.and_then(|reason| ReasonPhrase::try_from(Bytes::copy_from_slice(reason.as_bytes())).ok());
-    fields.note(head, response.headers)?;
-    Ok(Some((length, Line { status, version: version(minor), reason })))
-}
-
-fn understand(whole: Whole<Line>, asked: &Method) -> Result<ResponseHead, BadHead> {
-    let Whole { bytes, line, fields } = whole;
-    let (headers, said) = fields.collect(&bytes)?;
-    let framing = framing(&said, &line, asked)?;
     let mut parts = Response::new(()).into_parts().0;
-    (parts.status, parts.version, parts.headers) = (line.status, line.version, headers);
-    if let Some(reason) = line.reason {
+    parts.status = StatusCode::from_u16(code).map_err(|_| BadHead::Malformed)?;
+    parts.version = version(minor);
+    let whole = Whole::keep(read, length, bounds)?;
+    let unusual = response.reason.filter(|reason| parts.status.canonical_reason() != Some(reason));
+    let reason = unusual.and_then(|reason| ReasonPhrase::try_from(whole.cut(reason.as_bytes())).ok());
+    if let Some(reason) = reason {
         parts.extensions.insert(reason);
     }
-    let keeps_alive = framing != Framing::UntilClose && said.keeps_alive(line.version);
-    Ok(ResponseHead { parts, framing, keeps_alive })
+    let (headers, said) = whole.collect(response.headers)?;
+    parts.headers = headers;
+    let framing = framing(&said, &parts, asked)?;
+    let keeps_alive = framing != Framing::UntilClose && said.keeps_alive(parts.version);
+    Ok(Some((length, ResponseHead { parts, framing, keeps_alive })))
 }
 
 /// RFC 9112 section 6.3, for answers.
-fn framing(said: &Said, line: &Line, asked: &Method) -> Result<Framing, BadHead> {
-    let has_none = line.status.is_informational()
-        || matches!(line.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+fn framing(said: &Said, head: &Parts, asked: &Method) -> Result<Framing, BadHead> {
+    let has_none = head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || asked == Method::HEAD;
     if has_none {
         return Ok(Framing::Empty);
     }
     match (said.coding, said.length) {
-        (Some(_), _) if line.version == Version::HTTP_10 => Err(BadHead::Malformed),
+        (Some(_), _) if head.version == Version::HTTP_10 => Err(BadHead::Malformed),
         (Some(Coding::Chunked), _) => Ok(Framing::Chunked),
         (Some(Coding::Other), _) | (None, None) => Ok(Framing::UntilClose),
         (None, Some(Length::Bad)) => Err(BadHead::Malformed),

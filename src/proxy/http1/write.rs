@@ -1,12 +1,14 @@
 //! Heads and chunks, written. Names go out in lower case, as they do over HTTP/2.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, response};
 use hyper::ext::ReasonPhrase;
 
 use super::Framing;
 use super::fields::names;
 
+/// What most requests' heads take.
+const USUAL: usize = 512;
 /// Ends a chunk's data.
 pub(crate) const CHUNK_END: &[u8] = b"\r\n";
 
@@ -23,20 +25,20 @@ pub(crate) enum Delimited {
 
 /// Appends the head of a request to an endpoint, always HTTP/1.1. What `Content-Length` says is left as it is; `Framing::Chunked`
 /// adds a coding.
-pub(crate) fn request_head(
+pub(crate) fn request_head<'head>(
     out: &mut Vec<u8>,
     method: &Method,
     target: &Uri,
-    headers: &HeaderMap,
+    fields: impl IntoIterator<Item = (&'head HeaderName, &'head HeaderValue)>,
     framing: Framing,
 ) {
     let target = target.path_and_query().map_or("/", |target| target.as_str());
-    out.reserve(method.as_str().len() + target.len() + length(headers) + 64);
+    out.reserve(target.len() + USUAL);
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in headers {
+    for (name, value) in fields {
         field(out, name, value.as_bytes());
     }
     if framing == Framing::Chunked {
@@ -55,7 +57,6 @@ pub(crate) fn response_head(
     connection: Option<&[u8]>,
     date: Option<&[u8]>,
 ) {
-    out.reserve(length(&head.headers) + 128);
     status_line(out, version, head);
     for (name, value) in &head.headers {
         let is_ours = (*name == CONTENT_LENGTH && delimited != Delimited::AsItIs)
@@ -168,14 +169,9 @@ fn number(out: &mut Vec<u8>, name: &HeaderName, number: u64) {
     field(out, name, &digits[from..]);
 }
 
-/// Of all fields as they are written.
-fn length(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
-}
-
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request, Response};
+    use http::{Request, Response};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! One look at the fields of a request's head. A lookup by name costs as much as a look at several fields, and most of what
 //! we know is not there in most requests: what this says is not there, nobody looks up.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use super::grpc::is_call;
 use super::headers::is_unfit;
@@ -42,7 +42,8 @@ impl Fields {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut fields = Self::default();
         for (name, value) in headers {
-            fields.bytes += name.as_str().len() + value.len() + PER_FIELD;
+            let name = name.as_str();
+            fields.bytes += name.len() + value.len() + PER_FIELD;
             fields.note(name, value);
         }
         fields
@@ -63,8 +64,8 @@ impl Fields {
         }
     }
 
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
-        match name.as_str() {
+    fn note(&mut self, name: &str, value: &HeaderValue) {
+        match name {
             "accept" => self.note_accepted(value),
             "content-length" => self.lengths += 1,
             "content-type" => {
@@ -101,6 +102,8 @@ fn keep_first(kept: &mut Option<HeaderValue>, value: &HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn fields(fields: &[(&'static str, &str)]) -> Fields {

@@ -1,11 +1,12 @@
 //! Header fields on their way through: what is between two hops stays there, what we manage comes from us alone.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 
 use super::fields::Fields;
+use crate::proxy::block::keep;
 use crate::proxy::client::tls::Shown;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -47,7 +48,7 @@ pub(crate) fn tell_certificate(headers: &mut HeaderMap, shown: &Shown) {
 /// Makes an endpoint's fields fit for a client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     // Most answers have none.
-    if !headers.keys().any(is_hop_by_hop) {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -62,7 +63,7 @@ pub(crate) fn to_client(headers: &mut HeaderMap) {
 pub(crate) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
-            let framing = |name: &HeaderName| [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE].contains(name);
+            let framing = |name: &str| matches!(name, "host" | "content-length" | "authorization" | "cookie");
             remove(&mut trailers, |name| is_unfit(name) || framing(name));
             Frame::trailers(trailers)
         }
@@ -74,7 +75,7 @@ pub(crate) fn without_managed_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 pub(crate) fn without_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
-            remove(&mut trailers, |name| is_hop_by_hop(name) || *name == CONTENT_LENGTH);
+            remove(&mut trailers, |name| is_hop_by_hop(name) || name == "content-length");
             Frame::trailers(trailers)
         }
         Err(frame) => frame,
@@ -82,7 +83,7 @@ pub(crate) fn without_hop(frame: Frame<Bytes>) -> Frame<Bytes> {
 }
 
 /// Removes the fields that `unwanted` names, and those that `Connection` names (RFC 9110 section 7.6.1).
-fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     let listed =
         headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     // What almost all list, and all lose in any case.
@@ -90,7 +91,7 @@ fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let listed = listed.filter_map(|name| HeaderName::from_bytes(name).ok());
     // Framing and routing are not the client's to take away.
     let listed = listed.filter(|name| *name != HOST && *name != CONTENT_LENGTH);
-    let unwanted = headers.keys().filter(|name| unwanted(name)).cloned();
+    let unwanted = headers.keys().filter(|name| unwanted(name.as_str())).cloned();
     let doomed: Vec<HeaderName> = unwanted.chain(listed).collect();
     for name in doomed {
         headers.remove(name);
@@ -98,15 +99,15 @@ fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
 }
 
 /// Whether no endpoint gets a client's field of this name.
-pub(super) fn is_unfit(name: &HeaderName) -> bool {
+pub(super) fn is_unfit(name: &str) -> bool {
     is_hop_by_hop(name) || is_managed(name) || looks_like_ours(name)
 }
 
 // Compared as text: a match on string literals is a jump on the length, an array of names is built for each call.
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     matches!(
-        name.as_str(),
+        name,
         "connection"
             | "keep-alive"
             // CGI hands it to programs as HTTP_PROXY (CVE-2016-5385); nobody else knows it.
@@ -121,9 +122,9 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Fields that an endpoint must be able to believe, and `Expect`, which we answer ourselves.
-fn is_managed(name: &HeaderName) -> bool {
+fn is_managed(name: &str) -> bool {
     matches!(
-        name.as_str(),
+        name,
         "client-cert"
             | "client-cert-chain"
             | "expect"
@@ -143,11 +144,11 @@ fn is_managed(name: &HeaderName) -> bool {
 }
 
 /// CGI and its heirs read `X_Forwarded_For` as `X-Forwarded-For`.
-fn looks_like_ours(name: &HeaderName) -> bool {
-    name.as_str().as_bytes().contains(&b'_')
-        && name.as_str().replace('_', "-").parse::<HeaderName>().is_ok_and(|read| {
-            is_hop_by_hop(&read) || is_managed(&read) || read == HOST || read == CONTENT_LENGTH
-        })
+fn looks_like_ours(name: &str) -> bool {
+    name.as_bytes().contains(&b'_') && {
+        let read = name.replace('_', "-");
+        is_hop_by_hop(&read) || is_managed(&read) || matches!(read.as_str(), "host" | "content-length")
+    }
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
@@ -171,7 +172,7 @@ pub(crate) fn new_request_id() -> HeaderValue {
         let digit = (bytes[place / 2] >> (place % 2 * 4)) & 0xF;
         digit + if digit < 10 { b'0' } else { b'a' - 10 }
     });
-    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_maybe_shared(keep(&id)).unwrap_or(HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]

@@ -39,6 +39,20 @@ struct Told {
     request_id: Option<HeaderValue>,
 }
 
+/// What an endpoint is told of who asks, in fields that nobody else can set: no client's field of these names is passed on.
+/// Beside the client's fields and not among them, for nobody looks for it there.
+pub(crate) struct Introduction([Option<HeaderValue>; INTRODUCED.len()]);
+
+static INTRODUCED: [HeaderName; 6] =
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP, X_REQUEST_ID];
+
+impl Introduction {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let fields = INTRODUCED.iter().zip(&self.0);
+        fields.filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+}
+
 impl Origin {
     pub(crate) fn of(client: &Client, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         if !trusted.trusts(client.ip) {
@@ -67,17 +81,24 @@ impl Origin {
         self.told.as_ref()?.request_id.clone()
     }
 
-    /// Tells an endpoint, in fields that nobody else has set by now. `host`: what was asked for.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap, client: &Client, host: Option<HeaderValue>) {
+    /// What an endpoint is told of who asks. `host`: what was asked for; `request_id`: what the request is called.
+    pub(crate) fn introduce(
+        &self,
+        client: &Client,
+        host: Option<HeaderValue>,
+        request_id: HeaderValue,
+    ) -> Introduction {
         let told = self.told.as_ref();
         let scheme = HeaderValue::from_static(if self.scheme == Scheme::HTTPS { "https" } else { "http" });
         let port = told.map_or(Some(&client.port), |told| told.port.as_ref());
-        headers.insert(X_FORWARDED_FOR, told.map_or(&client.name, |told| &told.chain).clone());
-        headers.insert(X_FORWARDED_PROTO, scheme);
-        let mut tell = |name, value: Option<HeaderValue>| value.map(|value| headers.insert(name, value));
-        tell(X_FORWARDED_HOST, told.and_then(|told| told.host.clone()).or(host));
-        tell(X_FORWARDED_PORT, port.cloned());
-        tell(X_REAL_IP, told.and_then(|told| told.real_ip.clone()));
+        Introduction([
+            Some(told.map_or(&client.name, |told| &told.chain).clone()),
+            Some(scheme),
+            told.and_then(|told| told.host.clone()).or(host),
+            port.cloned(),
+            told.and_then(|told| told.real_ip.clone()),
+            Some(request_id),
+        ])
     }
 
     /// The client's address for whoever is told by the connection. Its port is known only if it is our own peer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::UPGRADE;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body::Body as _;
 
 use super::Body;
@@ -28,6 +28,7 @@ use crate::proxy::http1::response::ResponseHead;
 use crate::proxy::tunnel::ask::agrees;
 use crate::proxy::turn::after_the_others;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Below 5 s, after which Node and others close.
 const IDLE: Duration = Duration::from_secs(4);
 
@@ -167,7 +168,7 @@ impl Connection {
 
 /// What an endpoint says about how long it keeps a silent connection: `Keep-Alive: timeout=5, max=1000`.
 fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
+    let value = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
     timeout.trim().parse().ok().map(Duration::from_secs)
 }
@@ -182,7 +183,7 @@ mod tests {
     fn the_endpoints_own_idle_limit_is_read() {
         for (text, seconds) in [("timeout=5", Some(5)), ("timeout=3, max=10", Some(3)), ("max=10", None)] {
             let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static("keep-alive"),
+                HeaderName::from_static("keep-alive"),
                 HeaderValue::from_static(text),
             )]);
             assert_eq!(keep_alive(&headers), seconds.map(Duration::from_secs), "{text}");

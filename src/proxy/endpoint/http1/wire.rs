@@ -91,7 +91,7 @@ impl Wire {
     pub(super) fn begin(&mut self, request: &Outbound) {
         let (head, body) = (&*request.parts, request.body());
         let framing = framing(head, &body);
-        request_head(self.output.begin(), &head.method, &head.uri, &head.headers, framing);
+        request_head(self.output.begin(), &head.method, &head.uri, request.fields(), framing);
         self.uploading = Uploading::new(body, framing, &head.headers);
         (self.heard, self.rests, self.seen, self.appetite) = (false, false, 0, SOME);
     }
