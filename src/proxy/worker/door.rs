@@ -1,7 +1,7 @@
 //! Where clients come in: a listener's socket on one worker.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Worker;
@@ -128,5 +129,24 @@ impl Worker {
 
 /// Closes a connection that is one too many. What its client sent by now is read, so that it sees an end and no reset.
 fn turn_away(stream: &TcpStream) {
-    let _nothing = stream.try_read(&mut [0; 1024]);
+    // The runtime has not heard yet that there is anything to read: the system is asked.
+    let _nothing = (&*SockRef::from(stream)).read(&mut [0; 1024]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_turned_away_sees_an_end_and_no_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        turn_away(&stream);
+        drop(stream);
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    }
 }
