@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 
 use super::Listener;
 use super::client::life::Life;
-use super::client::who::Client;
+use super::client::who::Arrival;
 use super::http1::body::Decoder;
 use super::http1::request::read_request;
 use super::http1::response::read_response;
@@ -168,7 +168,8 @@ pub fn without_prefix(uri: &Uri, levelled: &str, strip: usize) -> Option<Uri> {
 pub fn to_endpoint(peer: SocketAddr, trusted: &TrustedProxies, mut fields: HeaderMap) -> (IpAddr, HeaderMap) {
     let listener = Rc::new(Listener::plain(LOCAL));
     let life = Rc::new(Life::new(Timestamp::from_micros(0), 0.5, Arc::default()));
-    let client = Client::new(listener, peer, LOCAL, life);
+    let port = HeaderValue::from(LOCAL.port());
+    let client = Arrival { listener, peer, reached: LOCAL, port, life }.client(None);
     let origin = Origin::of(&client, &fields, trusted);
     let seen = Fields::of(&fields);
     headers::to_endpoint(&mut fields, &seen);

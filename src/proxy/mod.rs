@@ -42,7 +42,7 @@ pub use client::listeners::{BindError, Listener, ToHttps};
 use client::{descriptors, listeners};
 use request::gate::Gates;
 pub use vitals::{Handshake, Turned, Vitals};
-use worker::{Phase, Worker};
+use worker::{Door, Phase, Worker};
 
 use crate::clock::Clock;
 use crate::domain::routing::{Limits, Snapshot};
@@ -226,14 +226,13 @@ impl Seat {
             Err(error) => return tell(started, Err(error)),
         };
         let _inside = runtime.enter();
-        let adopted =
-            self.sockets.into_iter().map(|(listener, socket)| Ok((listener, worker::adopt(socket)?)));
-        let listeners = adopted.collect::<io::Result<Vec<_>>>();
-        match listeners {
-            Ok(listeners) => {
+        let doors = self.sockets.into_iter().map(|(listener, socket)| Door::open(listener, socket));
+        let doors = doors.collect::<io::Result<Vec<_>>>();
+        match doors {
+            Ok(doors) => {
                 tell(started, Ok(()));
                 let worker = Worker::new(self.index, &self.shared, self.common);
-                runtime.block_on(worker::run(worker, listeners, self.phase, self.drain));
+                runtime.block_on(worker::run(worker, doors, self.phase, self.drain));
             }
             Err(error) => tell(started, Err(error)),
         }

@@ -1,39 +1,32 @@
 //! One worker: a thread with a runtime of its own that accepts, serves and drains. A request lives and dies here.
 
+mod door;
 mod listed;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::client::connection;
-use super::client::drive::poll_again;
 use super::client::life::{Ending, Life};
 use super::client::relayed::NoHeader;
-use super::client::who::Client;
 use super::date::{HttpDate, http_date};
-use super::fault::is_our_lack;
 use super::tunnel::open_ones::OpenTunnels;
 use super::view::View;
-use super::{Common, Handshake, Listener, Shared, Turned};
+use super::{Common, Handshake, Shared, Turned};
 use crate::clock::Clock;
 use crate::domain::routing::Snapshot;
 use crate::domain::stats::{PerWorker, VersionCells};
 use crate::telemetry::LogWriter;
-use listed::Listed;
+pub(super) use door::Door;
 
 /// Between two looks at log, snapshot and connections.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,8 +34,6 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP: u32 = 5;
 /// What is read at once, and so the most that a tunnel holds per direction.
 const SCRATCH: usize = 64 * 1024;
-/// When the machine has no more sockets to give, or we have enough: try again after this.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// What all tasks of one worker share.
 pub(super) struct Worker {
@@ -57,8 +48,7 @@ pub(super) struct Worker {
     date: Cell<HttpDate>,
     live: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     view: RefCell<Rc<View>>,
-    connections: RefCell<HashMap<u64, Rc<Life>>>,
-    next: Cell<u64>,
+    connections: RefCell<Vec<Rc<Life>>>,
     emptied: Notify,
     draining: Cell<bool>,
     leaving: Notify,
@@ -79,13 +69,13 @@ struct PanicCount(Arc<Common>);
 /// Runs a worker on this thread until it is told to stop, or has drained.
 pub(super) async fn run(
     worker: Rc<Worker>,
-    listeners: Vec<(Listener, TcpListener)>,
+    doors: Vec<Door>,
     mut phase: watch::Receiver<Phase>,
     drain: Duration,
 ) {
     let mut accepting = JoinSet::new();
-    for (listener, socket) in listeners {
-        accepting.spawn_local(accept(worker.clone(), Rc::new(listener), socket));
+    for door in doors {
+        accepting.spawn_local(door.take_in_all(worker.clone()));
     }
     let mut house = JoinSet::new();
     house.spawn_local(keep_house_always(worker.clone()));
@@ -119,7 +109,6 @@ impl Worker {
             live: RefCell::new(Cache::new(shared.live.clone())),
             view: RefCell::new(Rc::new(View::first(snapshot, index, common.gates.clone()))),
             connections: RefCell::default(),
-            next: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
             leaving: Notify::new(),
@@ -193,18 +182,11 @@ impl Worker {
         self.draining.set(true);
         // The other half is for their goodbyes, and for the requests in flight.
         self.tunnels.end_all(self.clock.now(), drain / 2);
-        for life in self.connections.borrow().values() {
+        for life in self.connections.borrow().iter() {
             life.end(Ending::Gently);
         }
         // Last: once a listener is closed, every connection knows that it goes.
         self.leaving.notify_waiters();
-    }
-
-    /// Whether no more clients may connect; they wait in the kernel's queue. Workers may look at the same moment, and so take
-    /// in a few more than that together.
-    fn is_full(&self) -> bool {
-        let most = u64::from(self.view().snapshot.limits.connections).min(self.common.room);
-        self.common.vitals.connections() >= most
     }
 
     /// Returns once the last connection is gone and no other can come.
@@ -218,72 +200,6 @@ impl Worker {
     fn end(&self) {
         self.view.borrow().retire();
         self.log.borrow_mut().flush();
-    }
-
-    fn take_in(self: &Rc<Self>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
-        let snapshot = self.view().snapshot.clone();
-        let limits = snapshot.limits.clone();
-        // A trusted proxy brings many clients.
-        let is_client = !snapshot.trusted.trusts(peer.ip().to_canonical());
-        let admitted = if is_client { self.common.admit(peer.ip(), &limits) } else { Ok(None) };
-        let Ok(present) = admitted else { return turn_away(&stream) };
-        // Both fail only on a connection that is gone already; reading will tell.
-        let _nodelay = stream.set_nodelay(true);
-        let Ok(local) = stream.local_addr() else { return };
-        let life = Rc::new(Life::new(self.clock.now(), fastrand::f64(), limits));
-        if self.draining.get() {
-            life.end(Ending::Gently);
-        }
-        let listed = Listed::new(self, life.clone(), present);
-        let client = Client::new(listener.clone(), peer, local, life);
-        // Boxed once: each future around it would hold its whole state, some twice.
-        let served = Box::pin(connection::serve(self.clone(), client, stream));
-        self.spawn(async move {
-            let _listed = listed;
-            served.await;
-        });
-    }
-}
-
-/// Closes a connection that is one too many. What its client sent by now is read, so that it sees an end and no reset.
-fn turn_away(stream: &TcpStream) {
-    let _nothing = stream.try_read(&mut [0; 1024]);
-}
-
-/// Takes in who connects, until the worker is told to drain; then those who connected before, and nobody else.
-async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: TcpListener) {
-    let mut lacking = false;
-    loop {
-        while worker.is_full() {
-            worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
-        }
-        // In this order: what begins after the look is heard of.
-        let leaving = worker.draining_began();
-        let accepted = if worker.is_draining() {
-            poll_again(pin!(socket.accept())).await
-        } else {
-            tokio::select! {
-                accepted = socket.accept() => Some(accepted),
-                () = leaving => poll_again(pin!(socket.accept())).await,
-            }
-        };
-        match accepted {
-            Some(Ok((stream, peer))) => {
-                lacking = false;
-                worker.take_in(&listener, stream, peer);
-            }
-            Some(Err(error)) if is_our_lack(&error) => {
-                worker.common.vitals.turned(Turned::NoResources);
-                // Once, and not twenty times a second.
-                if !std::mem::replace(&mut lacking, true) {
-                    tracing::warn!(%error, "no more connections can be accepted for now");
-                }
-                worker.clock.sleep_until(worker.clock.now() + BACK_OFF).await;
-            }
-            // The client gave up before we came to it.
-            Some(Err(_)) => {}
-            None => return,
-        }
     }
 }
 
@@ -324,7 +240,7 @@ async fn keep_house(worker: Rc<Worker>) {
         view.leave_the_lost();
         if tick % SWEEP == 0 {
             view.reap(now);
-            for life in worker.connections.borrow().values() {
+            for life in worker.connections.borrow().iter() {
                 life.look(now);
             }
         }
@@ -337,10 +253,4 @@ impl Drop for PanicCount {
             self.0.vitals.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Makes a listener of this worker's runtime out of a bound socket.
-pub(super) fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }

@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use super::drive::{or_told, unless_cut};
 use super::life::{Ending, Life};
 use super::socket::{ClientSocket, Transport, poll_read_by};
-use super::who::Client;
+use super::tls::Session;
+use super::who::{Arrival, Client};
 use super::{http1, http2, tls};
 use crate::clock::Clock;
 use crate::domain::routing::Spoken;
@@ -39,9 +40,9 @@ pub(crate) enum Protocol {
 
 /// Serves a connection until its end. Not `async` itself, and boxed, here and below: what is handed over would be part of the
 /// state for good, and what waits for its client's next request is little else than that.
-pub(crate) fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) -> impl Future<Output = ()> {
-    let life = client.life.clone();
-    let received = Box::pin(receive(worker.clone(), client, stream));
+pub(crate) fn serve(worker: Rc<Worker>, arrival: Arrival, stream: TcpStream) -> impl Future<Output = ()> {
+    let life = arrival.life.clone();
+    let received = Box::pin(receive(worker.clone(), arrival, stream));
     async move {
         poll_fn(|cx| {
             life.on_ending(cx.waker());
@@ -63,34 +64,37 @@ pub(crate) fn serve(worker: Rc<Worker>, client: Client, stream: TcpStream) -> im
 /// bytes. `None`: it came to nothing.
 async fn receive(
     worker: Rc<Worker>,
-    client: Client,
+    mut arrival: Arrival,
     mut stream: TcpStream,
 ) -> Option<(Rc<Client>, ClientSocket, Protocol)> {
-    let (life, peer) = (client.life.clone(), client.ip);
-    let said = {
-        let said = pin!(client.said_by(&worker, &mut stream));
-        or_told(&life, Ending::Not, said).await?
-    };
-    let mut client = said.map_err(|why| worker.disbelieve(peer, &why)).ok()?;
-    let mut transport = establish(&worker, &mut client, stream).await?;
+    let life = arrival.life.clone();
+    if arrival.listener.proxy_protocol {
+        let peer = arrival.peer.ip().to_canonical();
+        let heard = or_told(&life, Ending::Not, pin!(arrival.heed_header(&worker, &mut stream))).await?;
+        heard.map_err(|why| worker.disbelieve(peer, &why)).ok()?;
+    }
+    let (mut transport, session) = establish(&worker, &arrival, stream).await?;
     let mut ahead = BytesMut::new();
-    let protocol = find_out(&worker, &mut transport, &mut ahead, &client).await?;
+    let protocol = find_out(&worker, &mut transport, &mut ahead, &arrival).await?;
     let socket = ClientSocket::new(transport, ahead, life);
-    if client.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
+    if arrival.listener.protocol == Spoken::Http2 && protocol == Protocol::Http1 {
         refuse_http1(socket).await;
         return None;
     }
-    Some((Rc::new(client), socket, protocol))
+    Some((Rc::new(arrival.client(session)), socket, protocol))
 }
 
 /// Shakes hands, if TLS is spoken here. `None`: it came to nothing.
-async fn establish(worker: &Worker, client: &mut Client, stream: TcpStream) -> Option<Transport> {
-    let Some(keyring) = &client.listener.tls else { return Some(Transport::Plain(stream)) };
-    match tls::accept(keyring, stream, &client.life, &worker.clock).await {
+async fn establish(
+    worker: &Worker,
+    arrival: &Arrival,
+    stream: TcpStream,
+) -> Option<(Transport, Option<Session>)> {
+    let Some(keyring) = &arrival.listener.tls else { return Some((Transport::Plain(stream), None)) };
+    match tls::accept(keyring, stream, &arrival.life, &worker.clock).await {
         Ok((encrypted, session)) => {
             worker.handshake(Handshake::Done);
-            client.speaks_tls(session);
-            Some(Transport::Tls(encrypted))
+            Some((Transport::Tls(encrypted), Some(session)))
         }
         Err(unshaken) => {
             worker.handshake(unshaken.why);
@@ -105,9 +109,9 @@ async fn find_out(
     worker: &Worker,
     transport: &mut Transport,
     ahead: &mut BytesMut,
-    client: &Client,
+    arrival: &Arrival,
 ) -> Option<Protocol> {
-    let life = &client.life;
+    let life = &arrival.life;
     let spoken = match transport {
         Transport::Plain(_) => {
             or_told(life, Ending::Not, pin!(sniff(worker, transport, ahead, life))).await.flatten()
@@ -119,7 +123,7 @@ async fn find_out(
         },
     };
     // The preface of HTTP/2 is no request of HTTP/1: it is closed without a word.
-    if client.listener.protocol == Spoken::Http1 { spoken.map(|_| Protocol::Http1) } else { spoken }
+    if arrival.listener.protocol == Spoken::Http1 { spoken.map(|_| Protocol::Http1) } else { spoken }
 }
 
 /// Reads until it is clear which protocol is spoken. `None`: the client left.

@@ -44,6 +44,8 @@ pub(crate) struct Life {
     left: RefCell<Option<TcpStream>>,
     streams: RefCell<Vec<Weak<Stream>>>,
     within: RefCell<Option<Rc<Stream>>>,
+    /// Where it stands in its worker's list.
+    pub(crate) place: Cell<usize>,
 }
 
 /// What a connection is doing.
@@ -107,6 +109,7 @@ impl Life {
             left: RefCell::new(None),
             streams: RefCell::default(),
             within: RefCell::new(None),
+            place: Cell::new(0),
         }
     }
 

@@ -85,6 +85,8 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     // Connections of an earlier run may still be closing.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::AmongWorkers)?;
+    // Of the connections, which have it from here: no answer waits for an acknowledgement of what was sent before it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -121,6 +123,8 @@ impl std::error::Error for BindError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
 
     const ANY: &str = "127.0.0.1:0";
@@ -131,6 +135,13 @@ mod tests {
         let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn connections_have_it_from_their_listener_that_nothing_waits_to_be_sent() {
+        let listener = bind(ANY.parse().unwrap(), 1).unwrap().remove(0);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use http::HeaderValue;
@@ -37,33 +37,81 @@ pub(crate) struct Client {
     pub(crate) opening: RefCell<Option<Box<Opening>>>,
 }
 
-impl Client {
-    pub(crate) fn new(listener: Rc<Listener>, peer: SocketAddr, local: SocketAddr, life: Rc<Life>) -> Self {
-        let ip = peer.ip().to_canonical();
-        let name = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        let (reached, port, scheme) = (local, HeaderValue::from(local.port()), Scheme::HTTP);
-        let opening = RefCell::default();
-        Self { listener, peer, reached, ip, name, port, scheme, tls: None, life, opening }
-    }
+/// Who connected, and where, before anything is said.
+pub(crate) struct Arrival {
+    pub(crate) listener: Rc<Listener>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) reached: SocketAddr,
+    /// Of `reached`.
+    pub(crate) port: HeaderValue,
+    pub(crate) life: Rc<Life>,
+}
 
-    /// The client that this connection is from: who connected, or whom that relays.
-    pub(super) async fn said_by(self, worker: &Worker, stream: &mut TcpStream) -> Result<Self, NoHeader> {
-        if !self.listener.proxy_protocol {
-            return Ok(self);
-        }
-        if !worker.view().snapshot.trusted.trusts(self.ip) {
+impl Arrival {
+    /// Whose connection it is, if a header says that before all else: not who connected, but whom that relays.
+    pub(super) async fn heed_header(
+        &mut self,
+        worker: &Worker,
+        stream: &mut TcpStream,
+    ) -> Result<(), NoHeader> {
+        if !worker.view().snapshot.trusted.trusts(self.peer.ip().to_canonical()) {
             return Err(NoHeader::Untrusted);
         }
-        Ok(match read_header(stream).await? {
-            ProxyHeader::Own => self,
-            ProxyHeader::Relayed { source, destination } => {
-                Self::new(self.listener, source, destination, self.life)
-            }
-        })
+        if let ProxyHeader::Relayed { source, destination } = read_header(stream).await? {
+            (self.peer, self.reached) = (source, destination);
+            self.port = HeaderValue::from(destination.port());
+        }
+        Ok(())
     }
 
-    pub(super) fn speaks_tls(&mut self, session: Session) {
-        self.scheme = Scheme::HTTPS;
-        self.tls = Some(Box::new(session));
+    /// `tls`: what was agreed on in its handshake, if there was one.
+    pub(crate) fn client(self, tls: Option<Session>) -> Client {
+        let Self { listener, peer, reached, port, life } = self;
+        let ip = peer.ip().to_canonical();
+        let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let (tls, opening) = (tls.map(Box::new), RefCell::default());
+        Client { listener, peer, reached, ip, name: name(ip), port, scheme, tls, life, opening }
+    }
+}
+
+/// An address as a field value.
+fn name(ip: IpAddr) -> HeaderValue {
+    let written = match ip {
+        IpAddr::V4(ip) => {
+            let (text, length) = dotted(ip);
+            HeaderValue::from_bytes(&text[..length])
+        }
+        IpAddr::V6(ip) => HeaderValue::from_bytes(ip.to_string().as_bytes()),
+    };
+    written.unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// As `Display` has it, in a tenth of the time: every connection needs it.
+fn dotted(ip: Ipv4Addr) -> ([u8; 15], usize) {
+    let (mut text, mut length) = ([b'.'; 15], 0);
+    for octet in ip.octets() {
+        for (least, one) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text[length] = b'0' + octet / one % 10;
+                length += 1;
+            }
+        }
+        // The dot behind it; the last one is not meant.
+        length += 1;
+    }
+    (text, length - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_named_as_everybody_writes_it() {
+        for octet in 0..=255 {
+            let ip = Ipv4Addr::new(octet, 255 - octet, 0, octet);
+            assert_eq!(name(ip.into()), ip.to_string());
+        }
+        assert_eq!(name("2001:db8::1".parse().unwrap()), "2001:db8::1");
     }
 }

@@ -10,16 +10,17 @@ use crate::proxy::client::life::Life;
 /// A connection in the worker's list; leaves it when dropped.
 pub(super) struct Listed {
     worker: Rc<Worker>,
-    number: u64,
+    life: Rc<Life>,
     _present: Option<Present>,
 }
 
 impl Listed {
     pub(super) fn new(worker: &Rc<Worker>, life: Rc<Life>, present: Option<Present>) -> Self {
-        let number = worker.next.replace(worker.next.get() + 1);
-        worker.connections.borrow_mut().insert(number, life);
+        let mut connections = worker.connections.borrow_mut();
+        life.place.set(connections.len());
+        connections.push(life.clone());
         worker.common.vitals.connections.fetch_add(1, Ordering::Relaxed);
-        Self { worker: worker.clone(), number, _present: present }
+        Self { worker: worker.clone(), life, _present: present }
     }
 }
 
@@ -27,7 +28,11 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.worker.common.vitals.connections.fetch_sub(1, Ordering::Relaxed);
         let mut connections = self.worker.connections.borrow_mut();
-        connections.remove(&self.number);
+        let place = self.life.place.get();
+        connections.swap_remove(place);
+        if let Some(moved) = connections.get(place) {
+            moved.place.set(place);
+        }
         if connections.is_empty() {
             self.worker.emptied.notify_one();
         }
