@@ -82,7 +82,7 @@ pub(crate) async fn forward(
     let rule = &to.service.policy.retry;
     let mut last = AttemptError::NoEndpoint;
     while tries.may_go_on(rule)
-        && let Some(pool) = to.pick(&exchange.worker, &tries.endpoints)
+        && let Some(pool) = to.pick(&exchange.worker, tries.endpoints())
     {
         exchange.attempt(&pool);
         tries.begin(pool.id);
@@ -105,7 +105,7 @@ pub(crate) async fn forward(
             Err(Failed::Unseen(error)) => (error, rule.on.connect),
             Err(Failed::Unheard) => {
                 let may = tries.may_go_on(rule)
-                    && to.pick(&exchange.worker, &tries.endpoints).is_some()
+                    && to.pick(&exchange.worker, tries.endpoints()).is_some()
                     && to.spend(exchange);
                 (AttemptError::Terminated, may)
             }
@@ -165,7 +165,7 @@ impl Destination {
                 worker: exchange.worker.clone(),
                 to: self,
                 pool,
-                tried: &tries.endpoints,
+                tried: tries.endpoints(),
                 moves: outbound.left.moves,
             },
             response: self.timeouts.response,
