@@ -160,7 +160,7 @@ impl Patient {
             self.reports.send(report).await.map_err(|_| Unwanted)?;
             let hasty = if state.condition == Condition::New { EAGER } else { QUICK };
             let soonest = now + plan.spec.interval.min(hasty);
-            if self.rest(soonest, now + jittered(state.pace(now, &plan.spec))).await? == Rest::Hurried {
+            if self.rest(soonest, due(now, state.pace(now, &plan.spec))).await? == Rest::Hurried {
                 state.refresh(self.clock.now());
             }
         }
@@ -193,13 +193,17 @@ async fn check(plan: &ProbePlan, speech: &Speech, clock: &Clock, turns: &Semapho
     }
 }
 
-/// ±10 %, so that checks of many endpoints don't march in step.
-fn jittered(pace: Duration) -> Duration {
-    pace.mul_f64(0.9 + 0.2 * fastrand::f64())
+/// When the next check is: ±10 %, so that those of many endpoints don't march in step, but in groups, one for each hundredth of
+/// their pace. Whoever wakes for one of a thousand endpoints checks ten.
+fn due(now: Timestamp, pace: Duration) -> Timestamp {
+    let at = (now + pace.mul_f64(0.9 + 0.2 * fastrand::f64())).as_micros();
+    let group = u64::try_from(pace.as_micros() / 100).unwrap_or(u64::MAX).max(1);
+    Timestamp::from_micros(at - at % group)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::SocketAddr;
     use std::sync::Arc;
 
@@ -543,5 +547,14 @@ mod tests {
         for _ in 0..ENDPOINTS {
             assert_eq!(bench.report().await.condition, Condition::Up);
         }
+    }
+
+    #[test]
+    fn the_checks_of_a_thousand_endpoints_wake_their_thread_a_few_times_only() {
+        let (now, pace) = (Timestamp::from_micros(1_700_000_000_123_456), Duration::from_secs(2));
+        let times: BTreeSet<_> = (0..1_000).map(|_| due(now, pace) - now).collect();
+        let (first, last) = (times.first().copied(), times.last().copied());
+        assert!(times.len() <= 21, "{} moments", times.len());
+        assert!(first >= Some(pace.mul_f64(0.89)) && last <= Some(pace.mul_f64(1.1)), "{times:?}");
     }
 }

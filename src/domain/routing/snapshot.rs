@@ -71,7 +71,7 @@ pub struct Endpoint {
 }
 
 /// Names an endpoint on the request path. `slot` is a dense index; `birth` tells two users of a slot apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId {
     /// Dense: 0 up to the most endpoints that ever lived at once.
     pub slot: u32,

@@ -69,9 +69,6 @@ enum Failed {
     Finally(AttemptError),
 }
 
-/// The head of an endpoint's answer, and the connection on which the rest comes.
-type Answered = (Response<Received>, Connection);
-
 /// Sends the request to one endpoint of the version after another, until one takes it.
 pub(crate) async fn forward(
     exchange: &mut Exchange,
@@ -82,14 +79,14 @@ pub(crate) async fn forward(
     let rule = &to.service.policy.retry;
     let mut last = AttemptError::NoEndpoint;
     while tries.may_go_on(rule)
-        && let Some(pool) = to.pick(&exchange.worker, &tries.endpoints)
+        && let Some(pool) = to.pick(&exchange.worker, tries.endpoints())
     {
         exchange.attempt(&pool);
         tries.begin(pool.id);
         let (error, again) = match to.send(exchange, &pool, outbound, tries).await {
-            Ok((response, connection)) => {
+            Ok(response) => {
                 exchange.answered(&response);
-                return Ok(to.answer(response, connection, pool));
+                return Ok(response);
             }
             Err(Failed::Finally(error)) => (error, false),
             Err(Failed::Lost) => {
@@ -105,7 +102,7 @@ pub(crate) async fn forward(
             Err(Failed::Unseen(error)) => (error, rule.on.connect),
             Err(Failed::Unheard) => {
                 let may = tries.may_go_on(rule)
-                    && to.pick(&exchange.worker, &tries.endpoints).is_some()
+                    && to.pick(&exchange.worker, tries.endpoints()).is_some()
                     && to.spend(exchange);
                 (AttemptError::Terminated, may)
             }
@@ -155,17 +152,17 @@ impl Destination {
     async fn send(
         &self,
         exchange: &mut Exchange,
-        pool: &Pool,
+        pool: &Rc<Pool>,
         outbound: &mut Outbound,
         tries: &Tries,
-    ) -> Result<Answered, Failed> {
+    ) -> Result<Response<Download>, Failed> {
         outbound.name_host(pool);
         let patience = Patience {
             at: Whereabouts {
                 worker: exchange.worker.clone(),
                 to: self,
                 pool,
-                tried: &tries.endpoints,
+                tried: tries.endpoints(),
                 moves: outbound.left.moves,
             },
             response: self.timeouts.response,
@@ -176,7 +173,7 @@ impl Destination {
         // Of those that carry many none has been left alone for long: they are as good as new.
         if !self.connections.is_new(pool)
             && self.service.policy.connection.proxy_protocol.is_none()
-            && let ControlFlow::Break(outcome) = Self::send_on_open(exchange, pool, outbound, &patience).await
+            && let ControlFlow::Break(outcome) = self.send_on_open(exchange, pool, outbound, &patience).await
         {
             return outcome;
         }
@@ -186,14 +183,19 @@ impl Destination {
 
     /// Continues if the request wants a new connection.
     async fn send_on_open(
+        &self,
         exchange: &mut Exchange,
-        pool: &Pool,
+        pool: &Rc<Pool>,
         outbound: &mut Outbound,
         patience: &Patience<'_>,
-    ) -> ControlFlow<Result<Answered, Failed>> {
-        while let Some(mut connection) = pool.take(patience.clock()) {
-            let error = match connection.send(outbound, patience).await {
-                Ok(response) => return ControlFlow::Break(Ok((response, connection))),
+    ) -> ControlFlow<Result<Response<Download>, Failed>> {
+        loop {
+            let now = patience.clock().now();
+            let Some(mut connection) = pool.take(patience.clock(), now) else {
+                return ControlFlow::Continue(());
+            };
+            let error = match connection.send(outbound, patience, now).await {
+                Ok(response) => return ControlFlow::Break(Ok(self.answer(response, connection, pool))),
                 // The connection was closed over what somebody else had sent on it.
                 Err(SendError::Failed(AttemptError::Scolded)) if outbound.left.on_stale > 0 => {
                     if !outbound.is_whole() {
@@ -214,23 +216,23 @@ impl Destination {
             exchange.repeats();
             return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
     }
 
     async fn send_on_new(
         &self,
         exchange: &mut Exchange,
-        pool: &Pool,
+        pool: &Rc<Pool>,
         outbound: &mut Outbound,
         patience: &Patience<'_>,
-    ) -> Result<Answered, Failed> {
+    ) -> Result<Response<Download>, Failed> {
         let began = patience.clock().now();
         let left = self.whole.map_or(self.timeouts.connect, |whole| whole - began);
         let (limit, header) = (self.timeouts.connect.min(left), self.header(exchange));
         let wanted = if header.is_empty() { self.connections } else { Connections::Own };
         let connecting = pin!(pool.connect(patience.clock(), limit, wanted, &header));
         let connected = patience.at.unless_lost(connecting).await;
-        let took = patience.clock().now() - began;
+        let now = patience.clock().now();
+        let took = now - began;
         let mut connection = match connected {
             Some(Ok(connection)) if !pool.is_lost() => connection,
             None | Some(Ok(_)) => return Err(Failed::Lost),
@@ -242,8 +244,8 @@ impl Destination {
         if !Rc::ptr_eq(&view, &self.view) && self.is_taken_back(&view) {
             return Err(Failed::Unseen(AttemptError::NoEndpoint));
         }
-        match connection.send(outbound, patience).await {
-            Ok(response) => Ok((response, connection)),
+        match connection.send(outbound, patience, now).await {
+            Ok(response) => Ok(self.answer(response, connection, pool)),
             Err(error) if outbound.may_follow(&error, outbound.left.elsewhere) => Err(match error {
                 SendError::Lost => outbound.leaves(),
                 SendError::NotSent | SendError::Closing | SendError::Refused => {
@@ -271,13 +273,13 @@ impl Destination {
         &self,
         response: Response<Received>,
         connection: Connection,
-        pool: Rc<Pool>,
+        pool: &Rc<Pool>,
     ) -> Response<Download> {
         response.map(|incoming| {
             Box::new(Inflow {
                 incoming,
                 connection: Some(connection),
-                pool,
+                pool: pool.clone(),
                 idle: self.timeouts.idle,
                 silence: Silence::default(),
                 pace: Pace::default(),

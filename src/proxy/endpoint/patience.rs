@@ -31,10 +31,14 @@ impl Patience<'_> {
         &self.at.worker.clock
     }
 
-    /// What `answer` comes to, unless time is up or the endpoint is lost.
+    /// When the time of a request is up that is sent `now`.
+    pub(super) fn ends(&self, now: Timestamp) -> Timestamp {
+        self.bounded(now + self.limit())
+    }
+
+    /// What `answer` comes to, unless time is up by this alarm or the endpoint is lost.
     pub(super) async fn wait<F: Future>(&self, alarm: &mut Alarm, answer: F) -> Result<F::Output, SendError> {
         let mut answer = pin!(answer);
-        alarm.set(self.begin());
         let mut waiter = self.at.waiter();
         let answer = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
@@ -52,10 +56,6 @@ impl Patience<'_> {
         .await;
         alarm.clear();
         answer
-    }
-
-    fn begin(&self) -> Timestamp {
-        self.bounded(self.clock().now() + self.limit())
     }
 
     /// Asked when time is up: until when to wait further. An endpoint has its time from the end of the request, so

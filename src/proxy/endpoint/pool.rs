@@ -109,8 +109,7 @@ impl Pool {
     }
 
     /// A way for another request on a connection that is open already.
-    pub(crate) fn take(&self, clock: &Clock) -> Option<Connection> {
-        let now = clock.now();
+    pub(crate) fn take(&self, clock: &Clock, now: Timestamp) -> Option<Connection> {
         let stream = if self.multiplexes() { self.http2.take(now) } else { None };
         if let Some(stream) = stream {
             return Some(Connection { way: Way::Http2(stream), alarm: Alarm::new(clock.clone()) });
@@ -138,8 +137,9 @@ impl Pool {
             if let Some(stream) = self.http2.stream(clock, limit).await? {
                 return Ok(Connection { way: Way::Http2(stream), alarm: Alarm::new(clock.clone()) });
             }
-            self.chose_http1.set(Some(clock.now() + AGE));
-            if let Some(connection) = self.take(clock) {
+            let now = clock.now();
+            self.chose_http1.set(Some(now + AGE));
+            if let Some(connection) = self.take(clock, now) {
                 return Ok(connection);
             }
         }
@@ -186,12 +186,14 @@ impl Pool {
 }
 
 impl Connection {
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request `now`, and waits for the head of the answer.
     pub(crate) async fn send(
         &mut self,
         outbound: &Outbound,
         patience: &Patience<'_>,
+        now: Timestamp,
     ) -> Result<Response<Received>, SendError> {
+        self.alarm.set(patience.ends(now));
         match &mut self.way {
             Way::Http1(connection) => {
                 let answer = connection.send(outbound, patience, &mut self.alarm).await;

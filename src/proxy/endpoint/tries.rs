@@ -13,20 +13,29 @@ const MOST_OFFERED: usize = 10;
 #[derive(Default)]
 pub(crate) struct Tries {
     made: u32,
-    /// The endpoints that had one; not asked again while there are others.
-    pub(super) endpoints: Vec<EndpointId>,
+    /// The endpoints that had one, so many of these places.
+    asked: usize,
+    places: [EndpointId; MOST_OFFERED],
     /// How long one has for the head of its answer while another may follow.
     pub(crate) per_try: Option<Duration>,
 }
 
 impl Tries {
     pub(crate) fn may_go_on(&self, rule: &Retry) -> bool {
-        self.made < rule.attempts && self.endpoints.len() < MOST_OFFERED
+        self.made < rule.attempts && self.asked < MOST_OFFERED
     }
 
     pub(super) fn begin(&mut self, endpoint: EndpointId) {
         self.made += 1;
-        self.endpoints.push(endpoint);
+        if let Some(place) = self.places.get_mut(self.asked) {
+            *place = endpoint;
+            self.asked += 1;
+        }
+    }
+
+    /// The endpoints that had an attempt; not asked again while there are others.
+    pub(super) fn endpoints(&self) -> &[EndpointId] {
+        &self.places[..self.asked]
     }
 
     /// The attempt under way was none: nobody was there. So it finds the endpoint that is left of many that vanish together.
@@ -43,10 +52,10 @@ impl Tries {
 impl Destination {
     /// Whether another attempt could be made now: at an endpoint that had none if there is one, else at any again.
     pub(crate) fn is_there(&self, exchange: &Exchange, tries: &mut Tries) -> bool {
-        if self.pick(&exchange.worker, &tries.endpoints).is_none() {
-            tries.endpoints.clear();
+        if self.pick(&exchange.worker, tries.endpoints()).is_none() {
+            tries.asked = 0;
         }
-        self.pick(&exchange.worker, &tries.endpoints).is_some()
+        self.pick(&exchange.worker, tries.endpoints()).is_some()
     }
 
     /// Whether the budget has something left for sending again what was sent.
