@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets all that is ready in this turn run first. Whoever is about to send waits here: so requests are read one after the other,
-/// then passed on one after the other, and a reader on another core that was asleep is woken once for many of them, not
+/// Lets all that is ready in this turn run first. Whoever has read something to pass on waits here: so messages are read one after
+/// the other, then passed on one after the other, and a reader on another core that was asleep is woken once for many of them, not
 /// for each. Waking is the most of what sending a small message costs.
 ///
 /// Not [`tokio::task::yield_now`], which also waits until it was asked anew what is ready.

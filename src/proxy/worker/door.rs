@@ -23,6 +23,8 @@ use crate::proxy::{Listener, Turned};
 
 /// When the machine has no more sockets to give, or we have enough: try again after this.
 const BACK_OFF: Duration = Duration::from_millis(50);
+/// So much is read of those who are turned away: more than a request's head or a handshake has.
+const MOST_UNREAD: u64 = 64 * 1024;
 
 /// A listener's socket, and what all who connect to it have in common.
 pub(in crate::proxy) struct Door {
@@ -114,7 +116,7 @@ impl Door {
 
     /// The end of a connection that is ours. The system is asked only where it may be any of this machine's addresses.
     fn reached_by(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
-        if self.bound.ip().is_unspecified() { stream.local_addr() } else { Ok(self.bound) }
+        if self.bound.ip().to_canonical().is_unspecified() { stream.local_addr() } else { Ok(self.bound) }
     }
 }
 
@@ -127,10 +129,12 @@ impl Worker {
     }
 }
 
-/// Closes a connection that is one too many. What its client sent by now is read, so that it sees an end and no reset.
+/// Closes a connection that is one too many. What its client sent by now is read, up to a limit, so that it sees an end and no reset.
 fn turn_away(stream: &TcpStream) {
     // The runtime has not heard yet that there is anything to read: the system is asked.
-    let _nothing = (&*SockRef::from(stream)).read(&mut [0; 1024]);
+    let socket = SockRef::from(stream);
+    let mut said = (&*socket).take(MOST_UNREAD);
+    while said.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
 }
 
 #[cfg(test)]
@@ -143,7 +147,7 @@ mod tests {
     async fn who_is_turned_away_sees_an_end_and_no_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        client.write_all(&[b'x'; 8_000]).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         turn_away(&stream);
         drop(stream);

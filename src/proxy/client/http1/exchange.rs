@@ -45,6 +45,8 @@ impl Connection {
     pub(super) async fn exchange(&self, head: RequestHead) -> Then {
         let asked = Asked::by(&head);
         let body = ClientBody::Http1(self.body(&head));
+        // Here and not later: from the choice of a version to the way there nothing may come between, not even an abort.
+        after_the_others().await;
         let handling = pin!(handle(self.worker.clone(), self.client.clone(), head.parts, body));
         let response = self.while_client_stays(handling).await;
         // Taken out in any case: whatever it was, it goes no further than this.

@@ -26,7 +26,6 @@ use crate::proxy::fault::AttemptError;
 use crate::proxy::http1::Framing;
 use crate::proxy::http1::response::ResponseHead;
 use crate::proxy::tunnel::ask::agrees;
-use crate::proxy::turn::after_the_others;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Below 5 s, after which Node and others close.
@@ -77,7 +76,6 @@ impl Connection {
         alarm: &mut Alarm,
     ) -> Result<Response<Body>, SendError> {
         self.wire.borrow_mut().begin(request);
-        after_the_others().await;
         let asked = &request.parts.method;
         let answer = poll_fn(|cx| self.wire.borrow_mut().poll_answer(cx, asked));
         match patience.wait(alarm, answer).await? {
