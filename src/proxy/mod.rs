@@ -1,7 +1,7 @@
 //! THE DATA PLANE: carries requests on worker threads of its own. It imports domain, telemetry and the clock, never
 //! control, config, provider or health: all it knows of them is one snapshot.
 //!
-//! The way of a request: `worker` accepts on the sockets of `client::listeners` -> `client::connection` reads whom it
+//! The way of a request: `worker::door` accepts on the sockets of `client::listeners` -> `client::connection` reads whom it
 //! is from, where that is said (`client::relayed`), and finds the protocol
 //! -> `handler`, which reads as the steps: `request::normalize`, the snapshot's matcher, `request::admit`, `request::assign`,
 //! `endpoint::forward` on a connection of `endpoint::pool` -> `answer` streams the body back -> `observe` counts when it

@@ -374,14 +374,19 @@ fn a_cut_answer_ends_its_connection_without_the_last_chunk() {
     assert_eq!(client.rest(), b"");
 }
 
-/// nginx reads on as well; a close with bytes unread makes a reset, which throws away what was not sent yet.
-#[test]
-fn an_answer_that_came_early_reaches_whoever_sends_all_of_its_request_first() {
-    let endpoint = Scripted::start(|wire| {
+/// Sends 2 MiB when a request's head is there, and reads on.
+fn answers_early_and_large() -> Scripted {
+    Scripted::start(|wire| {
         wire.request_head();
         wire.send(ok(&"x".repeat(2 * MIB)));
         wire.rest();
-    });
+    })
+}
+
+/// nginx reads on as well; a close with bytes unread makes a reset, which throws away what was not sent yet.
+#[test]
+fn an_answer_that_came_early_reaches_whoever_sends_all_of_its_request_first() {
+    let endpoint = answers_early_and_large();
     let proxy = Proxy::start(Web::of(&[&endpoint]));
     let mut client = proxy.client();
     client.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 20 * MIB));
@@ -391,11 +396,7 @@ fn an_answer_that_came_early_reaches_whoever_sends_all_of_its_request_first() {
 
 #[test]
 fn what_came_of_a_next_request_cuts_no_last_answer() {
-    let endpoint = Scripted::start(|wire| {
-        wire.request_head();
-        wire.send(ok(&"x".repeat(2 * MIB)));
-        wire.rest();
-    });
+    let endpoint = answers_early_and_large();
     let proxy = Proxy::start(Web::of(&[&endpoint]));
     let mut client = proxy.client();
     let last = GET.replace("host", "connection: close\r\nhost");
